@@ -1,0 +1,2 @@
+//! The dinrail command line.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Modbus for Rust.
+pub use dinrail_proto as proto;
