@@ -69,6 +69,7 @@ pub const MAX_TEXT: u8 = 250;
 /// that do so), text as it is with control characters and broken UTF-8 as `\xNN`, and bits as `on` and `off`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "text lies in place: there is no allocator to box it")]
 pub enum Value {
     /// Of [`DataType::U16`].
     U16(u16),
