@@ -1,0 +1,75 @@
+//! Who answers: everything that a server can serve is a [`Service`].
+//!
+//! A server owns no data. It hands each request to a service, and the reply carries what the service says happened. A
+//! pair of closures ([`callbacks`]), a store ([`Memory`], [`Sparse`]), a router by unit id ([`Units`]) and a
+//! [`Client`](crate::Client), which makes a forwarding gateway, are all services; so is any [`DataModel`] of your own.
+
+mod call;
+mod callbacks;
+mod custom;
+mod erased;
+mod failure;
+mod identity;
+mod memory;
+mod model;
+mod sparse;
+mod units;
+mod values;
+
+use std::future::Future;
+
+pub use self::call::{Call, Peer, Reply, Written};
+pub use self::callbacks::{Callbacks, NoWrites, OnRead, OnWrite, Read, Write, blocking, callbacks, read_only};
+pub use self::custom::{Custom, CustomCall};
+pub use self::erased::BoxService;
+pub use self::failure::Failure;
+pub use self::identity::{DeviceIdentity, Identified};
+pub use self::memory::Memory;
+pub use self::model::{DataModel, FileRange, Target};
+pub use self::sparse::Sparse;
+pub use self::units::Units;
+pub use self::values::{IntoValues, Values};
+use crate::proto::FunctionCode;
+
+/// Answers requests. `call` is told everything about one request and says what happened.
+///
+/// Implement [`DataModel`] instead when what you serve is the four areas: then every check of the specification is done
+/// for you. Implement `Service` to answer whole PDUs: routers, gateways, layers.
+///
+/// A panic in a service is caught: the request is answered with exception 0x04, and the server lives on.
+pub trait Service: Send + Sync + 'static {
+    /// Answers one request.
+    fn call(&self, call: Call<'_>) -> impl Future<Output = Reply> + Send;
+
+    /// Whether every answer is there at once, that is, the future of [`call`](Self::call) never waits. It lets a
+    /// [`BoxService`] do without a heap allocation for each request; `false` is always right.
+    fn is_immediate(&self) -> bool {
+        false
+    }
+
+    /// The same service behind one type, to be kept in collections; cloning it shares the service.
+    fn boxed(self) -> BoxService
+    where
+        Self: Sized,
+    {
+        BoxService::new(self)
+    }
+
+    /// Answers Read Device Identification (FC 43 / 14) from `identity`, and everything else from `self`.
+    fn with_identity(self, identity: DeviceIdentity) -> Identified<Self>
+    where
+        Self: Sized,
+    {
+        Identified::new(self, identity)
+    }
+
+    /// Answers the function `code` by `handler`, and everything else from `self`. The handler is given the bytes behind
+    /// the function code and returns those of the reply, at most 252 of them.
+    fn with_function<F>(self, code: FunctionCode, handler: F) -> Custom<Self, F>
+    where
+        Self: Sized,
+        F: CustomCall,
+    {
+        Custom::new(self, code, handler)
+    }
+}

@@ -1,0 +1,73 @@
+//! Several units behind one address, each with a service of its own.
+
+use super::{BoxService, Call, Reply, Service};
+use crate::proto::{ExceptionCode, UnitId};
+
+/// Routes each request to the service of its unit. A unit that is not there is answered with 0x0B, gateway target failed
+/// to respond, or not at all.
+#[derive(Clone, Debug)]
+pub struct Units {
+    /// By unit id; 256 places, so that routing is one look.
+    services: Box<[Option<BoxService>; 256]>,
+    missing: Missing,
+}
+
+/// What an unknown unit's client is told.
+#[derive(Clone, Copy, Debug)]
+enum Missing {
+    Exception(ExceptionCode),
+    Silent,
+}
+
+impl Default for Units {
+    fn default() -> Self {
+        Self {
+            services: Box::new([const { None }; 256]),
+            missing: Missing::Exception(ExceptionCode::GatewayTargetFailedToRespond),
+        }
+    }
+}
+
+impl Units {
+    /// No unit yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Serves `unit` by `service`, in place of what served it before.
+    pub fn with(mut self, unit: impl Into<UnitId>, service: impl Service) -> Self {
+        self.services[usize::from(unit.into().0)] = Some(service.boxed());
+        self
+    }
+
+    /// Answers requests for other units with this exception; it is 0x0B as it stands.
+    pub fn with_missing(mut self, code: ExceptionCode) -> Self {
+        self.missing = Missing::Exception(code);
+        self
+    }
+
+    /// Does not answer requests for other units at all, as on a shared serial line.
+    pub fn ignore_missing(mut self) -> Self {
+        self.missing = Missing::Silent;
+        self
+    }
+
+    /// The units that are served, in ascending order.
+    pub fn ids(&self) -> impl Iterator<Item = UnitId> + '_ {
+        (0..=u8::MAX).zip(self.services.iter()).filter(|(_, service)| service.is_some()).map(|(unit, _)| UnitId(unit))
+    }
+}
+
+impl Service for Units {
+    async fn call(&self, call: Call<'_>) -> Reply {
+        match (&self.services[usize::from(call.unit().0)], self.missing) {
+            (Some(service), _) => service.call(call).await,
+            (None, Missing::Exception(code)) => Reply::Exception(code),
+            (None, Missing::Silent) => Reply::Silent,
+        }
+    }
+
+    fn is_immediate(&self) -> bool {
+        self.services.iter().flatten().all(Service::is_immediate)
+    }
+}
