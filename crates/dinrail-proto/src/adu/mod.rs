@@ -4,10 +4,22 @@
 //! their front and how many of them that takes, and is asked again with the rest. It never needs more than
 //! [`Framing::max_adu`] bytes to come to a decision, so memory is bounded by that.
 
+mod ascii;
+mod crc;
+mod decoder;
+mod length;
+mod lrc;
 mod mbap;
+mod rtu;
+#[cfg(test)]
+mod tests;
 
 use core::fmt;
 
+pub use self::crc::crc16;
+pub use self::decoder::{Decoder, Expected, Side};
+pub use self::length::{CustomLength, Length, LengthRule, request_length, response_length};
+pub use self::lrc::lrc;
 pub use self::mbap::decode as decode_mbap;
 use crate::UnitId;
 use crate::error::EncodeError;
@@ -48,7 +60,8 @@ impl Framing {
         }
         match self {
             Self::Tcp => mbap::encode(adu, out),
-            Self::Rtu | Self::Ascii => todo!(),
+            Self::Rtu => rtu::encode(adu, out),
+            Self::Ascii => ascii::encode(adu, out),
         }
     }
 }
@@ -91,7 +104,7 @@ pub enum Decoded<'a> {
         /// Why.
         reason: Discard,
     },
-    /// No decision before more bytes come.
+    /// No decision before more bytes come; at the end of a burst only when there are no bytes at all.
     Incomplete,
     /// No frame can be found any more, and the connection must be closed (TCP only).
     Unframeable {
@@ -108,6 +121,6 @@ pub enum Discard {
     Protocol,
     /// Bytes that belong to no frame with a right checksum.
     Noise,
-    /// A frame that silence cut short, or an ASCII frame with something else than hex digits.
+    /// A frame that was cut short, or an ASCII frame with something else than pairs of hex digits.
     Broken,
 }

@@ -227,82 +227,43 @@ impl<'a> Response<'a> {
 
     /// What the specification says is repeated must be repeated.
     fn check_echo(&self, request: &Request<'_>) -> Result<(), ReplyError> {
-        let mismatch = |what| Err(ReplyError::Mismatch(what));
-        match (*self, *request) {
+        let differs = match (*self, *request) {
             (Self::WriteSingleCoil { address, value }, Request::WriteSingleCoil { address: a, value: v }) => {
-                if address != a {
-                    return mismatch("address");
-                }
-                if value != v {
-                    return mismatch("value");
-                }
+                first([(address != a, "address"), (value != v, "value")])
             }
             (Self::WriteSingleRegister { address, value }, Request::WriteSingleRegister { address: a, value: v }) => {
-                if address != a {
-                    return mismatch("address");
-                }
-                if value != v {
-                    return mismatch("value");
-                }
+                first([(address != a, "address"), (value != v, "value")])
             }
             (Self::WriteMultipleCoils { address, count }, Request::WriteMultipleCoils { address: a, values }) => {
-                if address != a {
-                    return mismatch("address");
-                }
-                if usize::from(count) != values.len() {
-                    return mismatch("count");
-                }
+                first([(address != a, "address"), (usize::from(count) != values.len(), "count")])
             }
             (
                 Self::WriteMultipleRegisters { address, count },
                 Request::WriteMultipleRegisters { address: a, values },
-            ) => {
-                if address != a {
-                    return mismatch("address");
-                }
-                if usize::from(count) != values.len() {
-                    return mismatch("count");
-                }
-            }
+            ) => first([(address != a, "address"), (usize::from(count) != values.len(), "count")]),
             (
                 Self::MaskWriteRegister { address, and_mask, or_mask },
                 Request::MaskWriteRegister { address: a, and_mask: and, or_mask: or },
-            ) => {
-                if (address, and_mask, or_mask) != (a, and, or) {
-                    return mismatch("address or mask");
-                }
-            }
+            ) => first([(address != a, "address"), (and_mask != and, "and mask"), (or_mask != or, "or mask")]),
             (Self::WriteFileRecord(written), Request::WriteFileRecord(writes)) => {
-                if written != writes {
-                    return mismatch("file records");
-                }
+                first([(written != writes, "file records")])
             }
             (Self::Diagnostics { sub_function, data }, Request::Diagnostics { sub_function: asked, data: sent }) => {
-                if sub_function != asked {
-                    return mismatch("sub-function");
-                }
-                if asked.is_echo() && data != sent {
-                    return mismatch("data");
-                }
+                first([(sub_function != asked, "sub-function"), (asked.is_echo() && data != sent, "data")])
             }
             (Self::DeviceIdentification(reply), Request::ReadDeviceIdentification { code, object }) => {
-                if reply.code != code {
-                    return mismatch("read device id code");
-                }
-                if code == ReadDeviceId::Individual && reply.objects().next().is_none_or(|(id, _)| id != object) {
-                    return mismatch("object id");
-                }
+                let single = code == ReadDeviceId::Individual;
+                let other = single && reply.objects().next().is_none_or(|(id, _)| id != object);
+                first([(reply.code != code, "read device id code"), (other, "object id")])
             }
             (Self::Custom { function, data }, Request::Custom { data: asked, .. }) => {
                 // Another MEI type of FC 43 must at least be the one that was asked for.
                 let mei = function == FunctionCode::ENCAPSULATED_INTERFACE_TRANSPORT;
-                if mei && data.first() != asked.first() {
-                    return mismatch("MEI type");
-                }
+                first([(mei && data.first() != asked.first(), "MEI type")])
             }
-            _ => {}
-        }
-        Ok(())
+            _ => None,
+        };
+        differs.map_or(Ok(()), |what| Err(ReplyError::Mismatch(what)))
     }
 
     /// The function code.
@@ -419,4 +380,9 @@ fn counted<'a>(reader: &mut Reader<'a>, expected: usize) -> Option<&'a [u8]> {
 
 fn limit(count: usize, max: usize) -> Result<(), EncodeError> {
     if count > max { Err(EncodeError::Count { count, max }) } else { Ok(()) }
+}
+
+/// The name of the first field that differs.
+fn first<const N: usize>(fields: [(bool, &'static str); N]) -> Option<&'static str> {
+    fields.into_iter().find_map(|(differs, name)| differs.then_some(name))
 }

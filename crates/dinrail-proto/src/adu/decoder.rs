@@ -1,0 +1,157 @@
+//! The decoder of any framing: bytes of a line in, frames out.
+
+use super::length::{CustomLength, expected_response};
+use super::{Decoded, Discard, Framing, ascii, decode_mbap, rtu};
+use crate::UnitId;
+use crate::pdu::FunctionCode;
+
+/// Which side's frames may stand on a line, as far as RTU is concerned: requests and replies of one function have
+/// different lengths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// Requests only: a server that has the line for itself.
+    Requests,
+    /// Replies only: a client.
+    Replies,
+    /// Both: a server among others on a bus, or an observer. Where the two readings differ, the right checksum tells
+    /// which one it is; where both could be right the shorter one is taken.
+    Bus,
+}
+
+/// Finds the frames in the bytes of a line.
+///
+/// A decoder keeps no bytes: the caller has a window of those that came and were not used yet, shows it, drops as many
+/// bytes as the answer says, and asks again until the answer is [`Decoded::Incomplete`]. Then it reads more. A window of
+/// [`Framing::max_adu`] bytes is enough.
+///
+/// `at_end` tells that no more bytes of this burst will come: a serial line has fallen silent, a datagram is at its
+/// end. Then everything in the window is decided.
+///
+/// # What is accepted
+/// - TCP: what the length field of MBAP says, and nothing else.
+/// - RTU: at the front of the window, frames with the length that unit, function and counts imply, and a right CRC.
+///   When no reading of the bytes can be right, one byte is dropped and the next is the new front; while a reading is
+///   still incomplete the decoder waits, and what is inside a frame is never looked at for other frames. So the frames
+///   do not depend on the pieces in which the bytes come. Garbage that looks like the start of a frame can hold up the
+///   good frame behind it until as many bytes have come or the burst ends; then that frame is found. At the end of a
+///   burst, what is left is also a frame when its CRC is right as a whole: that frames functions without a known length.
+/// - ASCII: from a colon to CR and the delimiter, digits of either case, right LRC.
+///
+/// # Work
+/// RTU: at most 256 bytes go through the CRC for each reading (two on a bus), once for each call and once for each byte
+/// dropped. ASCII: at most 513 bytes are looked at for each call, and those that are dropped. TCP: the header.
+#[derive(Clone, Copy, Debug)]
+pub struct Decoder {
+    framing: Framing,
+    side: Side,
+    delimiter: u8,
+    reserved_units: bool,
+    custom: &'static [CustomLength],
+}
+
+impl Decoder {
+    /// A decoder of this framing for the functions of the specification.
+    pub const fn new(framing: Framing, side: Side) -> Self {
+        Self { framing, side, delimiter: ascii::LF, reserved_units: false, custom: &[] }
+    }
+
+    /// Takes these lengths into account as well, before those of the specification. Only RTU needs them.
+    #[must_use]
+    pub const fn with_custom_lengths(mut self, custom: &'static [CustomLength]) -> Self {
+        self.custom = custom;
+        self
+    }
+
+    /// Takes RTU frames of the units 248 to 255 too, which the specification reserves, and replies of unit 0. Some
+    /// devices and gateways use them. Without this they are noise.
+    #[must_use]
+    pub const fn with_reserved_units(mut self) -> Self {
+        self.reserved_units = true;
+        self
+    }
+
+    /// The framing.
+    pub const fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// Which side's frames are looked for.
+    pub const fn side(&self) -> Side {
+        self.side
+    }
+
+    /// The character that ends an ASCII frame, behind CR: LF unless changed.
+    pub const fn delimiter(&self) -> u8 {
+        self.delimiter
+    }
+
+    /// Changes the character that ends an ASCII frame (FC 8, sub-function 3).
+    pub const fn set_delimiter(&mut self, delimiter: u8) {
+        self.delimiter = delimiter;
+    }
+
+    /// What stands at the front of `bytes`.
+    ///
+    /// An ASCII frame is decoded in place: a frame that is returned must be dropped from the window, not shown again.
+    /// Nothing else changes the bytes.
+    #[inline]
+    pub fn decode<'a>(&self, bytes: &'a mut [u8], at_end: bool) -> Decoded<'a> {
+        match self.framing {
+            Framing::Tcp => decode_tcp(bytes, at_end),
+            Framing::Rtu => rtu::decode(&self.rtu_rules(), bytes, at_end),
+            Framing::Ascii => ascii::decode(bytes, at_end, self.delimiter),
+        }
+    }
+
+    /// As [`decode`](Self::decode), for a client that waits for one reply: finds it behind garbage without waiting
+    /// for silence.
+    ///
+    /// On RTU, where [`decode`](Self::decode) would wait and the window does not begin as the expected reply does, the
+    /// rest of the window is searched for that reply: its unit, its function or its exception, its exact length if it is
+    /// known, and a right CRC. What stands before it is dropped as noise. Where the expected reply has begun and is not
+    /// complete the search ends, so that nothing inside it is taken for it.
+    ///
+    /// The price: if another device's late reply carries, as its data, the very bytes of the expected reply, and is
+    /// looked at before it is complete, they are taken for it. Use [`decode`](Self::decode) where that matters more than
+    /// the wait for silence.
+    pub fn decode_expected<'a>(&self, bytes: &'a mut [u8], at_end: bool, expected: &Expected) -> Decoded<'a> {
+        match self.framing {
+            Framing::Rtu => rtu::decode_expected(&self.rtu_rules(), bytes, at_end, expected),
+            Framing::Tcp | Framing::Ascii => self.decode(bytes, at_end),
+        }
+    }
+
+    const fn rtu_rules(&self) -> rtu::Rules {
+        rtu::Rules { side: self.side, reserved_units: self.reserved_units, custom: self.custom }
+    }
+}
+
+/// At its end a datagram must not leave a part of a frame behind.
+#[inline]
+fn decode_tcp(bytes: &[u8], at_end: bool) -> Decoded<'_> {
+    match decode_mbap(bytes) {
+        Decoded::Incomplete if at_end && !bytes.is_empty() => {
+            Decoded::Skip { length: bytes.len(), reason: Discard::Broken }
+        }
+        decoded => decoded,
+    }
+}
+
+/// The reply that a client waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Who answers.
+    pub unit: UnitId,
+    /// The function that was asked for; its exception is expected too.
+    pub function: FunctionCode,
+    /// The length of the reply's PDU in bytes, when the request settles it; exceptions aside.
+    pub length: Option<usize>,
+}
+
+impl Expected {
+    /// The reply of `unit` to the request with this PDU; `None` when that begins with no function code.
+    pub fn reply_to(unit: UnitId, request: &[u8]) -> Option<Self> {
+        let function = FunctionCode::new(*request.first()?)?;
+        Some(Self { unit, function, length: expected_response(request) })
+    }
+}

@@ -1,0 +1,139 @@
+//! The decoder's promises, one by one; `tests/properties.rs` holds them against arbitrary bytes.
+
+use super::{Adu, Decoded, Decoder, Discard, Expected, Framing, Side, crc16, lrc};
+use crate::{FunctionCode, UnitId};
+
+/// An RTU frame of these bytes: their CRC is put behind them.
+fn rtu(body: &[u8]) -> std::vec::Vec<u8> {
+    let mut frame = body.to_vec();
+    frame.extend(crc16(body).to_le_bytes());
+    frame
+}
+
+/// What a window turns into: frames as unit and PDU, skips as lengths.
+#[derive(Debug, PartialEq)]
+enum Seen {
+    Frame(u8, std::vec::Vec<u8>),
+    Skip(usize, Discard),
+}
+
+fn all(decoder: &Decoder, bytes: &[u8], at_end: bool) -> (std::vec::Vec<Seen>, usize) {
+    let mut window = bytes.to_vec();
+    let mut seen = std::vec![];
+    loop {
+        let used = match decoder.decode(&mut window, at_end) {
+            Decoded::Frame { adu, length } => {
+                seen.push(Seen::Frame(adu.unit.0, adu.pdu.to_vec()));
+                length
+            }
+            Decoded::Skip { length, reason } => {
+                seen.push(Seen::Skip(length, reason));
+                length
+            }
+            Decoded::Incomplete => return (seen, window.len()),
+            Decoded::Unframeable { length } => panic!("unframeable {length}"),
+        };
+        window.drain(..used);
+    }
+}
+
+#[test]
+fn checksums_of_known_bytes() {
+    assert_eq!(crc16(b"123456789"), 0x4B37); // the check value of CRC-16/MODBUS
+    assert_eq!(crc16(&[0x02, 0x07]), 0x1241); // the example of SL 6.2.2: sent as 41 12
+    assert_eq!(crc16(&[0x02, 0x07, 0x41, 0x12]), 0);
+    assert_eq!(lrc(&[0x02, 0x07]), 0xF7);
+}
+
+#[test]
+fn a_bus_is_read_both_ways() {
+    let decoder = Decoder::new(Framing::Rtu, Side::Bus);
+    let request = rtu(&[5, 3, 0, 0, 0, 2]);
+    let reply = rtu(&[5, 3, 4, 1, 2, 3, 4]);
+    let ours = rtu(&[1, 6, 0, 1, 0, 3]);
+    let line = [request, reply, ours].concat();
+    let (seen, left) = all(&decoder, &line, false);
+    assert_eq!(left, 0);
+    let frame = |unit, pdu: &[u8]| Seen::Frame(unit, pdu.to_vec());
+    assert_eq!(seen, [frame(5, &[3, 0, 0, 0, 2]), frame(5, &[3, 4, 1, 2, 3, 4]), frame(1, &[6, 0, 1, 0, 3])]);
+}
+
+#[test]
+fn nothing_inside_a_foreign_frame_is_ours() {
+    let inner = rtu(&[1, 6, 0, 1, 0, 3]);
+    let mut body = std::vec![5, 3, inner.len() as u8];
+    body.extend(&inner);
+    let reply = rtu(&body);
+    let decoder = Decoder::new(Framing::Rtu, Side::Bus);
+    for cut in 0..reply.len() {
+        assert_eq!(all(&decoder, &reply[..cut], false), (std::vec![], cut), "{cut} bytes");
+    }
+    assert_eq!(all(&decoder, &reply, false), (std::vec![Seen::Frame(5, body[1..].to_vec())], 0));
+}
+
+#[test]
+fn the_end_of_a_burst_decides_everything() {
+    let decoder = Decoder::new(Framing::Rtu, Side::Requests);
+    // A write of 120 registers that never came, and a good frame behind its header.
+    let mut line = std::vec![1, 16, 0, 0, 0, 120, 240];
+    line.extend(rtu(&[1, 6, 0, 1, 0, 3]));
+    assert_eq!(all(&decoder, &line, false), (std::vec![], line.len()));
+    let (seen, left) = all(&decoder, &line, true);
+    assert_eq!(seen, [Seen::Skip(7, Discard::Broken), Seen::Frame(1, std::vec![6, 0, 1, 0, 3])]);
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn a_function_without_a_length_ends_with_the_burst() {
+    let decoder = Decoder::new(Framing::Rtu, Side::Requests);
+    let line = rtu(&[1, 100, 1, 2, 3]);
+    assert_eq!(all(&decoder, &line, false), (std::vec![], line.len()));
+    assert_eq!(all(&decoder, &line, true), (std::vec![Seen::Frame(1, std::vec![100, 1, 2, 3])], 0));
+}
+
+#[test]
+fn the_expected_reply_is_found_behind_garbage() {
+    let decoder = Decoder::new(Framing::Rtu, Side::Replies);
+    let expected = Expected::reply_to(UnitId(1), &[3, 0, 0, 0, 2]).expect("a function");
+    assert_eq!(expected, Expected { unit: UnitId(1), function: FunctionCode::READ_HOLDING_REGISTERS, length: Some(6) });
+    let reply = rtu(&[1, 3, 4, 1, 2, 3, 4]);
+    let refusal = rtu(&[1, 0x83, 2]);
+    let other = rtu(&[1, 3, 2, 1, 2]);
+    for (behind, found) in [(&reply, true), (&refusal, true), (&other, false)] {
+        // The garbage claims to be a long reply of another unit.
+        let mut line = [&[9, 3, 200][..], behind].concat();
+        assert_eq!(decoder.decode(&mut line, false), Decoded::Incomplete);
+        let decoded = decoder.decode_expected(&mut line, false, &expected);
+        let skip = Decoded::Skip { length: 3, reason: Discard::Noise };
+        assert_eq!(decoded, if found { skip } else { Decoded::Incomplete });
+    }
+    // A reply that has begun is not searched: what looks like an exception inside it is its data.
+    let mut body = std::vec![1, 3, 10];
+    body.extend(&refusal);
+    let expected = Expected { length: Some(12), ..expected };
+    assert_eq!(decoder.decode_expected(&mut body, false, &expected), Decoded::Incomplete);
+}
+
+#[test]
+fn ascii_frames_end_where_they_say() {
+    let decoder = Decoder::new(Framing::Ascii, Side::Requests);
+    let adu = Adu { transaction: 0, unit: UnitId(1), pdu: &[3, 0, 0, 0, 10] };
+    let mut out = [0; 32];
+    let length = Framing::Ascii.encode(&adu, &mut out).expect("fits");
+    assert_eq!(&out[..length], b":01030000000AF2\r\n");
+    let good = Seen::Frame(1, std::vec![3, 0, 0, 0, 10]);
+    assert_eq!(all(&decoder, b":01030000000af2\r\n", false), (std::vec![good], 0));
+    let dropped: [(&[u8], Discard); 6] = [
+        (b":01030000000AF3\r\n", Discard::Noise),
+        (b":01030000000AF\r\n", Discard::Broken),
+        (b":01030000000xF2\r\n", Discard::Broken),
+        (b":01030000000AF2\rx", Discard::Broken),
+        (b":0103\r\n", Discard::Broken),
+        (b"01030000000AF2\r\n", Discard::Noise),
+    ];
+    for (text, reason) in dropped {
+        let line = [text, b":01030000000AF2\r\n"].concat();
+        let expected = [Seen::Skip(text.len(), reason), Seen::Frame(1, std::vec![3, 0, 0, 0, 10])];
+        assert_eq!(all(&decoder, &line, false), (expected.into(), 0), "{text:?}");
+    }
+}
