@@ -1,0 +1,197 @@
+//! The client's side of a line: transactions in flight, deadlines, and which reply belongs to which call.
+//!
+//! [`Connection`] does no I/O. A driver asks it what to send ([`Connection::poll_transmit`]), shows it what has come
+//! ([`Connection::handle_input`]), wakes it when [`Connection::poll_timeout`] says so, and hands out outcomes.
+//!
+//! What it stands for: **a call never gets another call's answer.** Transaction, unit, function, byte counts and echoed
+//! fields are checked, always. What fits no open call is counted and dropped, and the call's timer keeps running, since
+//! the right answer may still come. That goes for a reply with the right transaction and nonsense in it as well: it is
+//! remembered, and if nothing better comes the timeout says what it was ([`Failure::Timeout`]).
+//!
+//! A serial frame carries no transaction id. There one request is out at a time; a unit that did not answer in time is
+//! left alone until its late reply was seen or it has had as long again ([`Options::quarantine`]); and bytes left over
+//! are dropped before a request is sent. What comes later still, from the same unit and of the same shape, cannot be
+//! told from an answer by anybody.
+
+mod line;
+mod options;
+mod outcome;
+mod receive;
+mod slot;
+mod timeout;
+mod transaction;
+mod transmit;
+
+use core::time::Duration;
+
+pub use self::options::Options;
+pub use self::outcome::{Failure, Mismatch, Outcome, Stats};
+pub use self::slot::CallId;
+
+use self::line::Line;
+use self::slot::{Slot, Stage};
+use self::transaction::Transactions;
+use crate::UnitId;
+use crate::error::EncodeError;
+use crate::pdu::{FunctionCode, Pdu};
+
+/// Why a call was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StartError {
+    /// All `N` slots hold calls; try again when one has ended.
+    Full,
+    /// The request cannot be sent like this.
+    Invalid(EncodeError),
+}
+
+/// No frame can be found in the stream any more: the connection must be closed and [reset](Connection::reset).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unframeable {
+    /// The MBAP length field that cannot be.
+    pub length: u16,
+}
+
+/// Up to `N` calls (at most 32) over one line.
+#[derive(Debug)]
+pub struct Connection<const N: usize> {
+    options: Options,
+    slots: [Slot; N],
+    /// Slots by stage, a bit each; a slot in none of them is free or has been reported.
+    waiting: u32,
+    open: u32,
+    ended: u32,
+    next_order: u32,
+    transactions: Transactions<N>,
+    line: Line,
+    /// Bytes that were shown and not consumed, and how many of those lie before a request and so cannot answer it.
+    unconsumed: usize,
+    stale: usize,
+    stats: Stats,
+}
+
+impl<const N: usize> Connection<N> {
+    const FITS: () = assert!(N >= 1 && N <= 32, "a connection has 1 to 32 slots");
+
+    /// A line that nothing has been sent on yet.
+    pub fn new(options: Options) -> Self {
+        let () = Self::FITS;
+        let depth = if options.is_serial() { 1 } else { options.depth.clamp(1, N) };
+        Self {
+            options: Options { depth, ..options },
+            slots: core::array::from_fn(|_| Slot::new()),
+            waiting: 0,
+            open: 0,
+            ended: 0,
+            next_order: 0,
+            transactions: Transactions::new(),
+            line: Line::new(),
+            unconsumed: 0,
+            stale: 0,
+            stats: Stats::default(),
+        }
+    }
+
+    /// What was seen so far.
+    pub const fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// Whether no call waits to be sent or answered.
+    pub const fn is_idle(&self) -> bool {
+        self.waiting | self.open == 0
+    }
+
+    /// Whether a call may be started.
+    pub fn has_room(&self) -> bool {
+        self.slots.iter().any(|slot| slot.stage == Stage::Free)
+    }
+
+    /// Takes a request; it waits for [`poll_transmit`](Self::poll_transmit). `timeout` counts from when it is sent.
+    ///
+    /// On serial framings unit 0 is broadcast: nobody answers, and the call ends with [`Outcome::Sent`] when the
+    /// turnaround delay has passed.
+    ///
+    /// # Errors
+    /// [`StartError::Full`], and [`StartError::Invalid`] for a broadcast that reads.
+    pub fn start(&mut self, unit: UnitId, request: &Pdu, timeout: Duration) -> Result<CallId, StartError> {
+        let reads = FunctionCode::new(request.function_byte()).is_some_and(FunctionCode::is_read);
+        if self.options.is_serial() && unit.is_broadcast() && reads {
+            return Err(StartError::Invalid(EncodeError::Field(
+                "unit 0 is broadcast: nobody answers, so it cannot read",
+            )));
+        }
+        let index = self.slots.iter().position(|slot| slot.stage == Stage::Free).ok_or(StartError::Full)?;
+        let slot = &mut self.slots[index];
+        slot.stage = Stage::Waiting;
+        slot.order = self.next_order;
+        slot.abandoned = false;
+        slot.unit = unit;
+        slot.timeout = timeout;
+        slot.mismatch = None;
+        slot.pdu = *request;
+        self.next_order = self.next_order.wrapping_add(1);
+        self.waiting |= 1 << index;
+        Ok(CallId { slot: index as u8, generation: slot.generation }) // index < N <= 32
+    }
+
+    /// Nobody waits for this call any more. If it has been sent, its reply is still awaited and swallowed, so that the
+    /// line stays sound; its slot is free when that has come or its time is up.
+    pub fn cancel(&mut self, call: CallId) {
+        let Some(slot) = self.slots.get_mut(call.index()).filter(|slot| slot.generation == call.generation) else {
+            return;
+        };
+        match slot.stage {
+            Stage::Open => slot.abandoned = true,
+            _ => self.free(call.index()),
+        }
+    }
+
+    /// The next call that has ended and was not told of yet; [`take`](Self::take) says how.
+    pub fn poll(&mut self) -> Option<CallId> {
+        let index = lowest(self.ended)?;
+        self.ended &= !(1 << index);
+        Some(CallId { slot: index as u8, generation: self.slots[index].generation })
+    }
+
+    /// How the call ended; this frees its slot. `None` while it has not, and for calls taken or cancelled before.
+    pub fn take(&mut self, call: CallId) -> Option<Outcome> {
+        let slot = self.slots.get(call.index()).filter(|slot| slot.generation == call.generation)?;
+        let outcome = slot.outcome()?;
+        self.free(call.index());
+        Some(outcome)
+    }
+
+    fn free(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        slot.stage = Stage::Free;
+        slot.generation = slot.generation.wrapping_add(1);
+        let others = !(1 << index);
+        self.waiting &= others;
+        self.open &= others;
+        self.ended &= others;
+    }
+
+    fn end(&mut self, index: usize, stage: Stage) {
+        if self.slots[index].abandoned {
+            return self.free(index);
+        }
+        self.slots[index].stage = stage;
+        self.waiting &= !(1 << index);
+        self.open &= !(1 << index);
+        self.ended |= 1 << index;
+    }
+}
+
+/// The numbers of the bits that are set, in ascending order.
+fn bits(mut mask: u32) -> impl Iterator<Item = usize> + Clone {
+    core::iter::from_fn(move || {
+        let index = lowest(mask)?;
+        mask &= mask - 1;
+        Some(index)
+    })
+}
+
+const fn lowest(mask: u32) -> Option<usize> {
+    if mask == 0 { None } else { Some(mask.trailing_zeros() as usize) }
+}

@@ -1,0 +1,117 @@
+//! What comes in, and whose it is.
+
+use super::outcome::Mismatch;
+use super::slot::{Stage, verify};
+use super::{Connection, Unframeable, bits, lowest};
+use crate::adu::{self, Decoded};
+use crate::error::ReplyError;
+use crate::pdu::Pdu;
+use crate::{Adu, Framing, Instant};
+
+impl<const N: usize> Connection<N> {
+    /// Shows the bytes that have come and were not consumed yet, and returns how many are consumed now. The caller keeps
+    /// the rest and shows it again with more behind it; [`Framing::max_adu`](crate::Framing::max_adu) bytes of room
+    /// are always enough to get on. Consumed bytes may have been changed.
+    ///
+    /// # Errors
+    /// [`Unframeable`] (TCP only): close the connection.
+    pub fn handle_input(&mut self, now: Instant, bytes: &mut [u8]) -> Result<usize, Unframeable> {
+        if bytes.len() > self.unconsumed {
+            self.line.active(now, self.options.frame_gap);
+        }
+        let mut used = self.stale.min(bytes.len());
+        self.stale -= used;
+        self.stats.noise += used as u64;
+        loop {
+            used += self.swallow_echo(&bytes[used..]);
+            match self.decode(&mut bytes[used..]) {
+                Decoded::Frame { adu, length } => {
+                    used += length;
+                    self.receive(&adu);
+                }
+                Decoded::Skip { length, .. } => {
+                    used += length;
+                    self.stats.noise += length as u64;
+                }
+                Decoded::Incomplete => break,
+                Decoded::Unframeable { length } => return Err(Unframeable { length }),
+            }
+        }
+        self.unconsumed = bytes.len() - used;
+        Ok(used)
+    }
+
+    /// The line has fallen silent, or the datagram ends here: `bytes`, shown before and not consumed, will not become a
+    /// frame any more. They are consumed, all of them.
+    pub fn end_of_burst(&mut self, _now: Instant, bytes: &mut [u8]) {
+        self.stats.noise += bytes.len() as u64;
+        self.unconsumed = 0;
+        self.stale = 0;
+    }
+
+    fn decode<'b>(&self, bytes: &'b mut [u8]) -> Decoded<'b> {
+        match self.options.framing {
+            Framing::Tcp => adu::decode_mbap(bytes),
+            Framing::Rtu | Framing::Ascii => Decoded::Incomplete,
+        }
+    }
+
+    fn receive(&mut self, adu: &Adu<'_>) {
+        if self.options.is_serial() {
+            return self.receive_serial(adu);
+        }
+        match bits(self.open).find(|&index| self.slots[index].transaction == adu.transaction) {
+            Some(index) => self.hold(index, adu),
+            None if self.transactions.answered_late(adu.transaction) => self.stats.late += 1,
+            None => self.stats.orphans += 1,
+        }
+    }
+
+    fn receive_serial(&mut self, adu: &Adu<'_>) {
+        match lowest(self.open).filter(|&index| self.slots[index].unit == adu.unit && !adu.unit.is_broadcast()) {
+            Some(index) if self.line.echoed.is_some() && self.slots[index].pdu.as_bytes() == adu.pdu => {
+                self.line.echoed = None;
+            }
+            Some(index) => self.hold(index, adu),
+            None if self.line.forgive(adu.unit) => self.stats.late += 1,
+            None => self.stats.orphans += 1,
+        }
+    }
+
+    /// Holds a reply against the call that it claims to be for.
+    fn hold(&mut self, index: usize, adu: &Adu<'_>) {
+        let slot = &mut self.slots[index];
+        let mismatch = if slot.unit != adu.unit {
+            Mismatch::Unit { expected: slot.unit, received: adu.unit }
+        } else {
+            match verify(&slot.pdu, adu.pdu) {
+                Ok(()) => match Pdu::new(adu.pdu) {
+                    Ok(pdu) => {
+                        slot.pdu = pdu;
+                        return self.end(index, Stage::Answered);
+                    }
+                    Err(_) => return, // cannot be: a decoder gives 1 to 253 bytes
+                },
+                Err(ReplyError::Exception(code)) => return self.end(index, Stage::Excepted(code)),
+                Err(error) => Mismatch::Reply(error),
+            }
+        };
+        slot.mismatch = Some(mismatch);
+        self.stats.mismatches += 1;
+    }
+
+    /// How many bytes at the front are our own request, coming back.
+    fn swallow_echo(&mut self, bytes: &[u8]) -> usize {
+        let (Some(matched), Some(index)) = (self.line.echoed, lowest(self.open)) else { return 0 };
+        let mut frame = [0; Framing::Ascii.max_adu()];
+        let length = self.options.framing.encode(&self.slots[index].adu(), &mut frame).unwrap_or(matched);
+        let rest = &frame[matched..length];
+        let common = rest.iter().zip(bytes).take_while(|(sent, came)| sent == came).count();
+        if common < rest.len() && common < bytes.len() {
+            // Noise lies before it, or it was damaged. The decoder may still find it; see `receive_serial`.
+            return 0;
+        }
+        self.line.echoed = (common < rest.len()).then_some(matched + common);
+        common
+    }
+}

@@ -1,0 +1,75 @@
+//! What ends without an answer: calls whose time is up, and connections.
+
+use super::line::Line;
+use super::outcome::Failure;
+use super::slot::Stage;
+use super::{Connection, bits};
+use crate::Instant;
+
+impl<const N: usize> Connection<N> {
+    /// When [`handle_timeout`](Self::handle_timeout) or [`poll_transmit`](Self::poll_transmit) has something to do,
+    /// if nothing else happens before.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let deadline = bits(self.open).map(|index| self.slots[index].deadline).min();
+        let idle = self.options.is_serial() && self.open == 0;
+        let ready =
+            bits(if idle { self.waiting } else { 0 }).map(|index| self.line.ready_at(self.slots[index].unit)).min();
+        let given_up = if idle { self.silence_given_up_at() } else { None };
+        [deadline, ready, given_up].into_iter().flatten().min()
+    }
+
+    /// Ends the calls whose time is up.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for index in bits(self.open) {
+            if self.slots[index].deadline <= now {
+                self.give_up(index, now);
+            }
+        }
+        // A line that is never silent (a device that jabbers) must not keep calls for ever.
+        while self.open == 0 && self.silence_given_up_at().is_some_and(|at| at <= now) {
+            let Some(index) = self.first_waiting(|_| true) else { break };
+            self.end(index, Stage::Failed(Failure::NotSent));
+        }
+    }
+
+    fn silence_given_up_at(&self) -> Option<Instant> {
+        let first = self.first_waiting(|_| true)?;
+        self.line.gives_up_at(self.slots[first].timeout)
+    }
+
+    fn give_up(&mut self, index: usize, now: Instant) {
+        let serial = self.options.is_serial();
+        let slot = &self.slots[index];
+        let (unit, timeout, transaction, mismatch) = (slot.unit, slot.timeout, slot.transaction, slot.mismatch);
+        if slot.is_unanswered(serial) {
+            return self.end(index, Stage::Sent);
+        }
+        if serial {
+            self.line.echoed = None;
+            self.line.suspect(unit, now, now + self.options.quarantine.unwrap_or(timeout));
+        } else {
+            self.transactions.timed_out(transaction);
+        }
+        self.stats.timeouts += 1;
+        self.end(index, Stage::Failed(Failure::Timeout { mismatch }));
+    }
+
+    /// The connection is gone: calls that were sent end with [`Failure::Lost`], the others wait for a new connection.
+    /// Nothing of the old one can come any more.
+    pub fn reset(&mut self) {
+        for index in bits(self.open) {
+            self.end(index, Stage::Failed(Failure::Lost));
+        }
+        self.transactions.reset();
+        self.line = Line::new();
+        self.unconsumed = 0;
+        self.stale = 0;
+    }
+
+    /// There will be no connection for them: calls that were not sent end with [`Failure::NotSent`].
+    pub fn refuse_waiting(&mut self) {
+        for index in bits(self.waiting) {
+            self.end(index, Stage::Failed(Failure::NotSent));
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What goes out, and when.
+
+use super::slot::{Slot, Stage};
+use super::{Connection, bits};
+use crate::Instant;
+
+impl<const N: usize> Connection<N> {
+    /// Puts as many frames into `out` as may be sent now, and returns their bytes. They count as sent at `now`.
+    ///
+    /// A frame is only put when [`Framing::max_adu`](crate::Framing::max_adu) bytes are left in `out`.
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<usize> {
+        let mut length = 0;
+        while self.waiting != 0 && (self.open.count_ones() as usize) < self.options.depth {
+            if out.len() - length < self.options.framing.max_adu() {
+                break;
+            }
+            let Some(index) = self.next_to_send(now) else { break };
+            let Some(sent) = self.send(index, now, &mut out[length..]) else { break };
+            length += sent;
+        }
+        (length > 0).then_some(length)
+    }
+
+    fn send(&mut self, index: usize, now: Instant, out: &mut [u8]) -> Option<usize> {
+        let serial = self.options.is_serial();
+        let (slots, open) = (&self.slots, self.open);
+        let is_open = |id| bits(open).any(|at| slots[at].transaction == id);
+        let transaction = if serial { 0 } else { self.transactions.give(is_open) };
+        let slot = &mut self.slots[index];
+        slot.transaction = transaction;
+        let length = self.options.framing.encode(&slot.adu(), out).ok()?; // cannot fail: a Pdu is legal, and fits
+        let gone = now + self.options.byte_time.saturating_mul(length as u32); // at most 513
+        slot.stage = Stage::Open;
+        slot.deadline = gone + if slot.is_unanswered(serial) { self.options.broadcast_delay } else { slot.timeout };
+        self.waiting &= !(1 << index);
+        self.open |= 1 << index;
+        if serial {
+            self.line.active(gone, self.options.frame_gap);
+            self.line.sent(self.options.local_echo);
+            // What has come before the request cannot be its answer.
+            self.stale = self.unconsumed;
+        }
+        Some(length)
+    }
+
+    /// The waiting call that came first, among those that the line allows.
+    fn next_to_send(&mut self, now: Instant) -> Option<usize> {
+        if !self.options.is_serial() {
+            return self.first_waiting(|_| true);
+        }
+        self.line.watch(now);
+        let line = &self.line;
+        self.first_waiting(|slot| line.ready_at(slot.unit) <= now)
+    }
+
+    pub(super) fn first_waiting(&self, allowed: impl Fn(&Slot) -> bool) -> Option<usize> {
+        let age = |index: &usize| self.next_order.wrapping_sub(self.slots[*index].order);
+        bits(self.waiting).filter(|&index| allowed(&self.slots[index])).max_by_key(age)
+    }
+}
