@@ -1,0 +1,1 @@
+"""The interoperability harness: cases, conversations, expectations and the table."""

@@ -1,0 +1,78 @@
+"""What is known about the peers as clients. Every entry was seen on the wire."""
+
+from __future__ import annotations
+
+from .cases import BY_NAME, CASES
+from .notes import ANY, SELF, Note, absent, fault
+
+IDENTITY = "fc43-basic fc43-regular fc43-stream fc43-one fc43-none"
+FILES = "fc20 fc20-100 fc21"
+FIFO = "fc24 fc24-empty"
+SERIAL_LINE = "fc07 fc08-echo fc08-register fc08-count fc11 fc12"
+
+ONE_AT_A_TIME = "a client has one request in flight"
+NO_SEGMENT = "no call joins requests in one segment"
+
+MBPOLL_CAN = (
+    "fc01 fc02 fc03 fc03-max fc04 fc04-max fc05 fc06 fc15 fc16 fc16-max exc-address exc-range "
+    "exc-coil exc-write exc-nothing-done unit-2 unit-apart unit-1-kept unit-9 session"
+).split()
+SOCKET_CAN = (
+    "fc03 fc03-max custom exc-function exc-address exc-range exc-zero exc-126 exc-byte-count "
+    "exc-short unit-2 unit-1-kept unit-9 pipeline segment"
+).split()
+
+
+def all_but(names: list[str]) -> str:
+    """The cases not named."""
+    return " ".join(case.name for case in CASES if case.name not in names)
+
+
+DUMMY = "21317 21078 17746 8260 21837 19801 8274 17731 20306 17454"
+
+CLIENTS: dict[str, tuple[Note, ...]] = {
+    "pymodbus": (
+        absent("pipeline", ONE_AT_A_TIME),
+        absent("segment", NO_SEGMENT),
+        fault(
+            "fc17",
+            "takes the last byte of the reply for the run indicator, which stands before the "
+            "additional data",
+            {SELF: "id 11ff70756d off -"},
+        ),
+    ),
+    "libmodbus": (
+        absent(f"{IDENTITY} {FILES} {FIFO} {SERIAL_LINE}", "no call for this function code"),
+        absent("segment", NO_SEGMENT),
+        fault(
+            "custom",
+            "`modbus_receive_confirmation` takes one byte after a function code that it does not "
+            "know and leaves the rest in the socket",
+            {ANY: "reply 03"},
+        ),
+    ),
+    "mbpoll": (
+        absent("fc01-many", "reads at most 125 values, of coils too"),
+        absent(all_but([*MBPOLL_CAN, "fc01-many"]), "the program has no option for it"),
+    ),
+    "modbus-serial": (
+        absent(f"{FIFO} {SERIAL_LINE} fc21", "no call for this function code"),
+        absent("fc20", "reads one group a request"),
+        absent("segment", NO_SEGMENT),
+        fault(
+            "fc20-100",
+            "always asks for 100 registers, and returns the two bytes of a CRC of its own making "
+            "as if they were data",
+            {
+                SELF: f"{BY_NAME['fc20-100'].expected} 0",
+                "pymodbus": f"{DUMMY} 20357",
+            },
+        ),
+    ),
+    "tokio-modbus": (
+        absent(f"{FILES} {FIFO} {SERIAL_LINE}", "no call for this function code but a custom request"),
+        absent("pipeline", ONE_AT_A_TIME),
+        absent("segment", NO_SEGMENT),
+    ),
+    "socket": (absent(all_but(SOCKET_CAN), "left to the libraries"),),
+}

@@ -1,0 +1,70 @@
+"""Compares what a conversation brought with what the case asks for or the notes foresee."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .cases import BY_NAME, CASES, Case
+from .expect_clients import CLIENTS
+from .expect_servers import SERVERS
+from .notes import Kind, Note
+
+NOT_OFFERED = "not offered"
+REFUSED = "exception 1"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One cell. `side` says whose note it is: "client" or "server"."""
+
+    case: str
+    passed: bool
+    got: str
+    wanted: str
+    note: Note | None = None
+    side: str = ""
+
+
+def known(notes: tuple[Note, ...], case: str) -> Note | None:
+    """What is known about this case."""
+    return next((note for note in notes if case in note.cases), None)
+
+
+def judge(case: Case, client: str, server: str, got: str) -> Verdict:
+    """One case of one conversation."""
+    of_client = known(CLIENTS.get(client, ()), case.name)
+    of_server = known(SERVERS.get(server, ()), case.name)
+    if of_client is not None and of_client.kind is Kind.ABSENT:
+        return Verdict(case.name, got == NOT_OFFERED, got, NOT_OFFERED, of_client, "client")
+    # The most particular first: what this client sees of this server, then what all do.
+    candidates = (
+        (of_server, "server", of_server and of_server.seen.get(client)),
+        (of_client, "client", of_client and of_client.seen.get(server)),
+        (of_server, "server", of_server and of_server.result(client)),
+    )
+    for note, side, wanted in candidates:
+        if note is not None and wanted is not None:
+            return Verdict(case.name, got == wanted, got, wanted, note, side)
+    if of_server is not None and of_server.kind is Kind.ABSENT:
+        return Verdict(case.name, REFUSED in got.split(" / "), got, REFUSED, of_server, "server")
+    wanted = of_client and of_client.result(server)
+    if wanted is not None:
+        return Verdict(case.name, got == wanted, got, wanted, of_client, "client")
+    return Verdict(case.name, got == case.expected, got, case.expected)
+
+
+def judge_all(client: str, server: str, results: dict[str, str]) -> list[Verdict]:
+    """A whole conversation, in the order of the table."""
+    return [judge(case, client, server, results.get(case.name, "nothing")) for case in CASES]
+
+
+def unused() -> list[str]:
+    """Notes about cases that do not exist: a renamed case must not hide a note."""
+    return [
+        f"{peer}: {case}"
+        for table in (CLIENTS, SERVERS)
+        for peer, notes in table.items()
+        for note in notes
+        for case in note.cases
+        if case not in BY_NAME
+    ]

@@ -1,0 +1,200 @@
+"""Starts the programs: where they are, how they are built, and how one talks to another."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import selectors
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .cases import CASES, SCRIPT
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / ".work"
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", WORK / "target"))
+PEERS = ROOT / "peers"
+PYTHON = WORK / "venv" / "bin" / "python"
+RUST = TARGET / "debug"
+
+START_DEADLINE = 20.0
+TALK_DEADLINE = 60.0
+NOT_OFFERED = "not offered"
+
+
+class HarnessError(Exception):
+    """The suite itself could not do its work."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One Modbus stack, and the programs that put it on a wire."""
+
+    name: str
+    title: str
+    server: tuple[str | Path, ...] = ()
+    client: tuple[str | Path, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+
+
+NODE_ENV = {"NODE_PATH": str(WORK / "node_modules")}
+
+PEER_LIST: tuple[Peer, ...] = (
+    Peer(
+        "pymodbus",
+        "pymodbus",
+        (PYTHON, PEERS / "pymodbus_server.py"),
+        (PYTHON, PEERS / "pymodbus_client.py"),
+    ),
+    Peer(
+        "libmodbus",
+        "libmodbus",
+        (WORK / "bin" / "libmodbus_server",),
+        (WORK / "bin" / "libmodbus_client",),
+    ),
+    Peer("mbpoll", "mbpoll", client=(sys.executable, PEERS / "mbpoll_client.py")),
+    Peer(
+        "modbus-serial",
+        "modbus-serial",
+        ("node", PEERS / "modbus_serial_server.js"),
+        ("node", PEERS / "modbus_serial_client.js"),
+        NODE_ENV,
+    ),
+    Peer(
+        "tokio-modbus",
+        "tokio-modbus",
+        (RUST / "tokio-modbus-peer", "serve"),
+        (RUST / "tokio-modbus-peer", "client"),
+    ),
+    Peer("socket", "bare socket", client=(sys.executable, PEERS / "socket_client.py")),
+)
+
+
+def stacks() -> list[Peer]:
+    """Everybody who takes part."""
+    return list(PEER_LIST)
+
+
+def build() -> None:
+    """Compiles the C and Rust programs; quick when nothing changed."""
+    bin_dir = WORK / "bin"
+    bin_dir.mkdir(parents=True, exist_ok=True)
+    flags = output("pkg-config", "--cflags", "--libs", "libmodbus").split()
+    for name in ("libmodbus_server", "libmodbus_client"):
+        source, binary = PEERS / f"{name}.c", bin_dir / name
+        if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
+            warnings = ["-Wall", "-Wextra", "-Werror"]
+            command("gcc", "-std=gnu11", "-O1", *warnings, "-o", binary, source, *flags)
+    command(
+        "cargo", "build", "--quiet", "--locked", "--manifest-path",
+        ROOT / "dinrail-peer" / "Cargo.toml", env={"CARGO_TARGET_DIR": str(TARGET)},
+    )
+
+
+def command(*argv: str | Path, env: dict[str, str] | None = None) -> None:
+    """Runs a build step and lets it speak."""
+    try:
+        subprocess.run([str(a) for a in argv], check=True, env={**os.environ, **(env or {})})
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise HarnessError(f"{argv[0]}: {error}; has interop/setup.sh been run?") from error
+
+
+def output(*argv: str | Path) -> str:
+    """The standard output of a program."""
+    try:
+        done = subprocess.run([str(a) for a in argv], check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise HarnessError(f"{argv[0]}: {error}; has interop/setup.sh been run?") from error
+    return done.stdout.strip()
+
+
+def versions() -> dict[str, str]:
+    """What is installed, not what was asked for."""
+    package = json.loads((WORK / "node_modules" / "modbus-serial" / "package.json").read_text())
+    lock = (ROOT / "dinrail-peer" / "Cargo.lock").read_text()
+    found = re.search(r'name = "tokio-modbus"\nversion = "([^"]+)"', lock)
+    show = "import importlib.metadata as m; print(m.version('pymodbus'))"
+    # Debian's own revisions are not the peer's: a security update must not change the page.
+    mbpoll = output("dpkg-query", "-W", "-f", "${Version}", "mbpoll")
+    return {
+        "pymodbus": output(PYTHON, "-c", show),
+        "libmodbus": f"{output('pkg-config', '--modversion', 'libmodbus')} (Debian)",
+        "mbpoll": f"{re.split('[-+]', mbpoll)[0]} (Debian)",
+        "modbus-serial": package["version"],
+        "tokio-modbus": found.group(1) if found else "?",
+    }
+
+
+def first_line(process: subprocess.Popen[bytes], who: str) -> str:
+    """The line a server prints when its port accepts."""
+    assert process.stdout is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        if not selector.select(START_DEADLINE):
+            raise HarnessError(f"the {who} server printed no port within {START_DEADLINE} s")
+        return process.stdout.readline().decode().strip()
+
+
+@contextlib.contextmanager
+def serving(peer: Peer) -> Iterator[str]:
+    """A fresh server: the cells are untouched. Yields its port."""
+    process = subprocess.Popen(
+        [str(a) for a in peer.server],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **peer.env},
+    )
+    try:
+        port = first_line(process, peer.name)
+        if not port.isdecimal():
+            raise HarnessError(f"the {peer.name} server printed {port!r} instead of a port")
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def talk(client: Peer, server: Peer) -> dict[str, str]:
+    """Runs all cases; what each brought, by name."""
+    with serving(server) as port:
+        try:
+            done = subprocess.run(
+                [*(str(a) for a in client.client), "127.0.0.1", port],
+                input=SCRIPT,
+                capture_output=True,
+                text=True,
+                timeout=TALK_DEADLINE,
+                env={**os.environ, **client.env},
+            )
+        except subprocess.TimeoutExpired as error:
+            raise HarnessError(f"{client.name} to {server.name}: no end of it") from error
+    if done.returncode != 0:
+        print(f"{client.name} to {server.name}: {done.stderr.strip()}", file=sys.stderr)
+    return digest(done.stdout)
+
+
+def digest(text: str) -> dict[str, str]:
+    """The JSON lines of a client, one string a case."""
+    steps: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        step = json.loads(line)
+        detail = step["detail"]
+        told = detail if step["ok"] or detail == NOT_OFFERED else f"failed: {detail}"
+        steps.setdefault(step["case"], []).append(told)
+    results = {}
+    for case in CASES:
+        details = steps.get(case.name, [])
+        if len(details) != len(case.steps):
+            results[case.name] = f"failed: {len(details)} of {len(case.steps)} steps were run"
+        elif NOT_OFFERED in details:
+            results[case.name] = NOT_OFFERED
+        else:
+            results[case.name] = case.digest(details)
+    return results
