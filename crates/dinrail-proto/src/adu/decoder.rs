@@ -1,6 +1,6 @@
 //! The decoder of any framing: bytes of a line in, frames out.
 
-use super::length::{CustomLength, expected_response};
+use super::length::{CustomLength, expected_response, request_length_with, response_length_with};
 use super::{Decoded, Discard, Framing, ascii, decode_mbap, rtu};
 use crate::UnitId;
 use crate::pdu::FunctionCode;
@@ -119,6 +119,16 @@ impl Decoder {
             Framing::Rtu => rtu::decode_expected(&self.rtu_rules(), bytes, at_end, expected),
             Framing::Tcp | Framing::Ascii => self.decode(bytes, at_end),
         }
+    }
+
+    /// Whether a request may have these bytes, as far as their number goes.
+    pub(crate) fn is_request(&self, pdu: &[u8]) -> bool {
+        request_length_with(self.custom, pdu).allows(pdu.len())
+    }
+
+    /// Whether a reply may have these bytes, as far as their number goes.
+    pub(crate) fn is_response(&self, pdu: &[u8]) -> bool {
+        response_length_with(self.custom, pdu).allows(pdu.len())
     }
 
     const fn rtu_rules(&self) -> rtu::Rules {

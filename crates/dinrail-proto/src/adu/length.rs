@@ -31,6 +31,16 @@ impl Length {
         pdu.get(at).map_or(Self::More, |count| Self::Exact(at + 1 + usize::from(*count)))
     }
 
+    /// Whether a whole PDU of this many bytes agrees.
+    pub(super) const fn allows(self, length: usize) -> bool {
+        match self {
+            Self::Exact(exact) => exact == length,
+            Self::Checksum { least } => least <= length,
+            Self::Silence => true,
+            Self::More | Self::Impossible => false,
+        }
+    }
+
     /// As [`counted`](Self::counted), for byte counts that are `allowed` only.
     fn counted_if(pdu: &[u8], at: usize, allowed: impl FnOnce(u8) -> bool) -> Self {
         match pdu.get(at) {

@@ -91,6 +91,8 @@ impl Rules {
         let verdict = match self.side {
             Side::Requests => request(),
             Side::Replies => response(),
+            // A broadcast is never answered.
+            Side::Bus if bytes[0] == 0 && !self.reserved_units => request(),
             Side::Bus => request().or(response()),
         };
         match verdict {

@@ -1,1 +1,0 @@
-//! (placeholder until the next commit) which frames of a line are for us.
