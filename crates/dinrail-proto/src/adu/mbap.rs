@@ -40,7 +40,7 @@ pub(super) fn encode(adu: &Adu<'_>, out: &mut [u8]) -> Result<usize, EncodeError
 }
 
 /// The header in front of a PDU of `length` bytes (1 to 253).
-pub(crate) const fn header(transaction: u16, unit: UnitId, length: usize) -> [u8; HEADER] {
+pub const fn header(transaction: u16, unit: UnitId, length: usize) -> [u8; HEADER] {
     let [t1, t2] = transaction.to_be_bytes();
     let [l1, l2] = (length as u16 + 1).to_be_bytes();
     [t1, t2, 0, 0, l1, l2, unit.0]

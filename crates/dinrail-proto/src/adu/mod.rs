@@ -20,7 +20,7 @@ pub use self::crc::crc16;
 pub use self::decoder::{Decoder, Expected, Side};
 pub use self::length::{CustomLength, Length, LengthRule, request_length, response_length};
 pub use self::lrc::lrc;
-pub use self::mbap::decode as decode_mbap;
+pub use self::mbap::{decode as decode_mbap, header as mbap_header};
 use crate::UnitId;
 use crate::error::EncodeError;
 use crate::pdu::MAX_PDU;
