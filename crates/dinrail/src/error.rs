@@ -102,7 +102,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Exception(code) => write!(f, "the device refused: exception {code}"),
+            Self::Exception(code) => write!(f, "the device refused: exception {code}")?,
             Self::Timeout { peer, function, after, instead } => {
                 write!(f, "no answer from {peer} to {function} within {after:?}")?;
                 if let Some(instead) = instead {
@@ -124,7 +124,9 @@ impl fmt::Display for Error {
             Self::Bind { address, source } => {
                 write!(f, "cannot listen on {address}: {source}")?;
                 match source.kind() {
-                    io::ErrorKind::AddrInUse => f.write_str("; another program listens there: stop it or take another port")?,
+                    io::ErrorKind::AddrInUse => {
+                        f.write_str("; another program listens there: stop it or take another port")?
+                    }
                     io::ErrorKind::PermissionDenied => {
                         f.write_str("; ports below 1024 need rights: take another port or grant CAP_NET_BIND_SERVICE")?;
                     }

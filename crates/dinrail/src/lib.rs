@@ -1,9 +1,13 @@
 //! Modbus for Rust.
 
 mod error;
+pub mod server;
 pub mod service;
+pub mod transport;
 
 pub use dinrail_proto as proto;
+pub use dinrail_proto::{Area, ExceptionCode, FunctionCode, UnitId};
 
 pub use self::error::Error;
+pub use self::server::Server;
 pub use self::service::Service;

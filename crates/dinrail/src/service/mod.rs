@@ -19,7 +19,9 @@ mod values;
 use std::future::Future;
 
 pub use self::call::{Call, Peer, Reply, Written};
-pub use self::callbacks::{Callbacks, NoWrites, OnRead, OnWrite, Read, Write, blocking, callbacks, read_only};
+pub use self::callbacks::{
+    Blocking, Callbacks, NoWrites, OnRead, OnWrite, Read, Write, blocking, callbacks, read_only,
+};
 pub use self::custom::{Custom, CustomCall};
 pub use self::erased::BoxService;
 pub use self::failure::Failure;

@@ -289,4 +289,3 @@ fn echo(call: &mut Call<'_>, length: usize) -> Reply {
     out[..length].copy_from_slice(&pdu[..length]);
     Reply::written(length)
 }
-

@@ -1,0 +1,84 @@
+//! Accepting connections. No error of `accept` ever ends a listener: when descriptors run out it waits and goes on.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{debug, warn};
+
+use super::connection;
+use super::shared::Shared;
+use crate::service::Service;
+use crate::transport::Listener;
+
+/// The longest wait after an error that only time can mend.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+
+/// Accepts until the server stops. The listener is closed before this returns.
+pub(super) async fn run<S: Service>(mut listener: impl Listener, service: Arc<S>, listening: Listening) {
+    let shared = listening.0.clone();
+    if shared.claim_sweeper() {
+        tokio::spawn(shared.clone().sweep());
+    }
+    let mut pause = Duration::ZERO;
+    let stopping = shared.until_stopping();
+    tokio::pin!(stopping);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut stopping => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((io, peer)) => {
+                pause = Duration::ZERO;
+                match shared.admit(peer.clone()) {
+                    Ok(entry) => {
+                        let task = tokio::spawn(connection::run(io, service.clone(), shared.clone(), entry.clone()));
+                        entry.set_abort(task.abort_handle());
+                    }
+                    Err(why) => {
+                        debug!(target: "dinrail::server", server = %shared.options.name, %peer, why, "refused");
+                    }
+                }
+            }
+            Err(error) if is_of_one_connection(&error) => {
+                debug!(target: "dinrail::server", server = %shared.options.name, %error, "a connection failed early");
+            }
+            Err(error) => {
+                pause = (pause * 2).clamp(Duration::from_millis(5), MAX_PAUSE);
+                warn!(
+                    target: "dinrail::server",
+                    server = %shared.options.name, %error,
+                    "cannot accept connections, trying again in {pause:?}; when it says too many open files, raise the limit (ulimit -n)"
+                );
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+    drop(listener);
+    drop(listening);
+}
+
+/// A listener that the server counts, from before its task runs until it is closed, even when the task is cut off: a
+/// stop waits for it.
+pub(super) struct Listening(Arc<Shared>);
+
+impl Listening {
+    pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        shared.listener_started();
+        Self(shared.clone())
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.listener_ended();
+    }
+}
+
+/// Errors that belong to a connection that went away before it was accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}

@@ -1,0 +1,156 @@
+//! What can be chosen about a server.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::Error;
+use crate::proto::{ExceptionCode, UnitId};
+
+/// Options of a server; [`Default`] is meant for a plant: bounded, and with nothing that surprises a master.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// What the server is called in logs; "modbus" unless set.
+    pub name: String,
+    /// The most connections at once; 1024 unless set.
+    pub max_connections: usize,
+    /// What happens to a new connection beyond that; the longest idle one makes room unless set.
+    pub when_full: WhenFull,
+    /// Connections that ask nothing for this long are closed. Off unless set: dead peers are found by keep-alive, and
+    /// the limit on connections drops the longest idle one.
+    pub idle_timeout: Option<Duration>,
+    /// How long a service may take over a request; 10 s unless set. What was begun is then answered with
+    /// [`deadline_exception`](Self::deadline_exception), since nobody knows what became of it; what waited behind it for
+    /// that long is answered 0x06, server busy, and not done.
+    pub request_deadline: Option<Duration>,
+    /// The exception for a service that takes too long; 0x0B, target failed to respond, unless set.
+    pub deadline_exception: ExceptionCode,
+    /// How many requests of one connection may be worked on at once; 1 unless set. Replies keep the order of the
+    /// requests in any case.
+    pub concurrency: usize,
+    /// The units that are served; all unless set. 0 and 255 mean the server itself on TCP and must be named like others.
+    pub units: Option<Vec<UnitId>>,
+    /// What the client of another unit is told; 0x0B unless set.
+    pub missing_units: MissingUnit,
+    /// Addresses that may connect; all when empty.
+    pub allow: Vec<IpNet>,
+    /// The most requests a second from one address; beyond it the server reads more slowly. Off unless set.
+    pub rate: Option<u32>,
+    /// How long a stop waits for requests that are being worked on; 5 s unless set.
+    pub grace: Duration,
+    /// Threads of the server's own, each with a loop and a listener of its own. Off unless set: the server then runs on
+    /// the tokio runtime that starts it. More than one needs a Unix system.
+    pub threads: Option<usize>,
+    /// How many connections the system keeps until they are accepted; 4096 unless set.
+    pub backlog: i32,
+    /// Lets a restarted server take its port at once; on unless set.
+    pub reuse_address: bool,
+    /// Lets several servers share a port, on systems that can; off unless set.
+    pub reuse_port: bool,
+    /// After how long without traffic the system asks whether a peer still lives; 60 s unless set.
+    pub keep_alive: Option<Duration>,
+}
+
+/// What happens to a new connection when there are too many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// The connection that has asked nothing for the longest time is closed (as MG 4.2.1.2 proposes); when every one has
+    /// a request being worked on, the new one is refused.
+    #[default]
+    EvictIdle,
+    /// The new connection is closed.
+    Refuse,
+}
+
+/// What a client is told that asks for a unit which is not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MissingUnit {
+    /// This exception.
+    Answer(ExceptionCode),
+    /// Nothing.
+    Ignore,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            name: "modbus".to_owned(),
+            max_connections: 1024,
+            when_full: WhenFull::default(),
+            idle_timeout: None,
+            request_deadline: Some(Duration::from_secs(10)),
+            deadline_exception: ExceptionCode::GatewayTargetFailedToRespond,
+            concurrency: 1,
+            units: None,
+            missing_units: MissingUnit::Answer(ExceptionCode::GatewayTargetFailedToRespond),
+            allow: Vec::new(),
+            rate: None,
+            grace: Duration::from_secs(5),
+            threads: None,
+            backlog: 4096,
+            reuse_address: true,
+            reuse_port: false,
+            keep_alive: Some(Duration::from_secs(60)),
+        }
+    }
+}
+
+macro_rules! with {
+    ($($with:ident: $field:ident = $type:ty;)*) => {
+        $(
+            #[doc = concat!("Sets [`", stringify!($field), "`](Self::", stringify!($field), ").")]
+            pub fn $with(mut self, value: impl Into<$type>) -> Self {
+                self.$field = value.into();
+                self
+            }
+        )*
+    };
+}
+
+impl Options {
+    with! {
+        with_name: name = String;
+        with_max_connections: max_connections = usize;
+        with_when_full: when_full = WhenFull;
+        with_idle_timeout: idle_timeout = Option<Duration>;
+        with_request_deadline: request_deadline = Option<Duration>;
+        with_deadline_exception: deadline_exception = ExceptionCode;
+        with_concurrency: concurrency = usize;
+        with_missing_units: missing_units = MissingUnit;
+        with_allow: allow = Vec<IpNet>;
+        with_rate: rate = Option<u32>;
+        with_grace: grace = Duration;
+        with_threads: threads = Option<usize>;
+        with_backlog: backlog = i32;
+        with_reuse_address: reuse_address = bool;
+        with_reuse_port: reuse_port = bool;
+        with_keep_alive: keep_alive = Option<Duration>;
+    }
+
+    /// Serves these units only.
+    pub fn with_units(mut self, units: impl IntoIterator<Item = impl Into<UnitId>>) -> Self {
+        self.units = Some(units.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Refuses what cannot be, before anything is started.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let zero = Some(Duration::ZERO);
+        match self {
+            _ if self.max_connections == 0 => Err("max_connections is 0: allow at least one connection"),
+            _ if self.concurrency == 0 => Err("concurrency is 0: a connection needs at least one request at a time"),
+            _ if self.threads == Some(0) => Err("threads is 0: take at least one, or None for the caller's runtime"),
+            _ if self.rate == Some(0) => Err("rate is 0: allow at least one request a second, or None for no limit"),
+            _ if self.idle_timeout == zero => Err("idle_timeout is 0: take a longer time, or None for no limit"),
+            _ if self.request_deadline == zero => {
+                Err("request_deadline is 0: take a longer time, or None for no limit")
+            }
+            _ if self.backlog < 1 => Err("backlog is below 1: the system must keep at least one new connection"),
+            _ => Ok(()),
+        }
+        .map_err(Error::Option)
+    }
+}

@@ -1,0 +1,293 @@
+//! What all connections of a server share: options, the table of connections, counters, a coarse clock, and the way to
+//! stop. Nothing here is locked while a request is answered.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, watch};
+use tracing::{debug, info, warn};
+
+use super::entry::Entry;
+use super::hooks::Hooks;
+use super::options::{Options, WhenFull};
+use super::rate::Rates;
+use crate::proto::UnitId;
+use crate::service::Peer;
+
+pub(super) struct Shared {
+    pub(super) options: Options,
+    pub(super) hooks: Option<Arc<dyn Hooks>>,
+    /// Which units are served; `None` for all.
+    units: Option<Box<[bool; 256]>>,
+    rates: Option<Rates>,
+    started: Instant,
+    /// Microseconds since `started` when it was last looked at: at each accept, and by the sweeper. Reading it costs the
+    /// request path no system call.
+    coarse_clock: AtomicU64,
+    stopping: watch::Sender<bool>,
+    table: Mutex<Table>,
+    /// Told whenever the table may have become empty.
+    closed: Notify,
+    has_sweeper: AtomicBool,
+    counters: Counters,
+}
+
+#[derive(Default)]
+struct Table {
+    next_id: u64,
+    connections: HashMap<u64, Arc<Entry>>,
+    /// Accept loops that are running.
+    listeners: usize,
+}
+
+#[derive(Default)]
+pub(super) struct Counters {
+    accepted: AtomicU64,
+    refused: AtomicU64,
+    evicted: AtomicU64,
+    requests: AtomicU64,
+    exceptions: AtomicU64,
+}
+
+/// What a server has done since it was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections closed at once: not on the list of allowed addresses, or one too many.
+    pub refused: u64,
+    /// Connections closed because they were idle for too long, or the longest idle when room was needed.
+    pub evicted: u64,
+    /// Requests answered or silently dropped.
+    pub requests: u64,
+    /// Requests answered with an exception.
+    pub exceptions: u64,
+}
+
+/// How a stop went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Connections that ended in order: idle ones, and those whose requests were answered in time.
+    pub drained: usize,
+    /// Connections that were cut off because their requests took longer than the grace time.
+    pub aborted: usize,
+}
+
+impl Shared {
+    pub(super) fn new(options: Options, hooks: Option<Arc<dyn Hooks>>) -> Self {
+        let units = options.units.as_ref().map(|units| {
+            let mut served = Box::new([false; 256]);
+            units.iter().for_each(|unit| served[usize::from(unit.0)] = true);
+            served
+        });
+        Self {
+            units,
+            rates: options.rate.map(Rates::new),
+            hooks,
+            options,
+            started: Instant::now(),
+            coarse_clock: AtomicU64::new(0),
+            stopping: watch::Sender::new(false),
+            table: Mutex::default(),
+            closed: Notify::new(),
+            has_sweeper: AtomicBool::new(false),
+            counters: Counters::default(),
+        }
+    }
+
+    pub(super) fn serves(&self, unit: UnitId) -> bool {
+        self.units.as_ref().is_none_or(|units| units[usize::from(unit.0)])
+    }
+
+    /// Time since the server was started.
+    pub(super) fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The coarse clock, in microseconds.
+    pub(super) fn coarse_now(&self) -> u64 {
+        self.coarse_clock.load(Ordering::Relaxed)
+    }
+
+    /// Sets the coarse clock; it always moves on, so that what comes before an accept differs from what comes after it.
+    fn advance_clock(&self) -> u64 {
+        let now = u64::try_from(self.now().as_micros()).unwrap_or(u64::MAX);
+        now.max(self.coarse_clock.fetch_max(now, Ordering::Relaxed).saturating_add(1))
+    }
+
+    pub(super) fn count(&self, requests: u64, exceptions: u64) {
+        self.counters.requests.fetch_add(requests, Ordering::Relaxed);
+        if exceptions > 0 {
+            self.counters.exceptions.fetch_add(exceptions, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes a new connection into the table, making room if need be; the error says why it is refused.
+    pub(super) fn admit(&self, peer: Peer) -> Result<Arc<Entry>, &'static str> {
+        let address = peer.address.map(|address| address.ip().to_canonical());
+        let allow = &self.options.allow;
+        if let Some(address) = address
+            && !allow.is_empty()
+            && !allow.iter().any(|net| net.contains(&address))
+        {
+            self.counters.refused.fetch_add(1, Ordering::Relaxed);
+            return Err("not on the list of allowed addresses");
+        }
+        let stamp = self.advance_clock();
+        let rate = self.rates.as_ref().zip(address).map(|(rates, address)| rates.of(address));
+        let mut table = self.table();
+        if table.connections.len() >= self.options.max_connections && !self.make_room(&mut table) {
+            self.counters.refused.fetch_add(1, Ordering::Relaxed);
+            return Err("too many connections");
+        }
+        let id = table.next_id;
+        table.next_id += 1;
+        let entry = Arc::new(Entry::new(id, peer, rate, stamp));
+        table.connections.insert(id, entry.clone());
+        drop(table);
+        self.coarse_clock.fetch_max(stamp + 1, Ordering::Relaxed);
+        self.counters.accepted.fetch_add(1, Ordering::Relaxed);
+        Ok(entry)
+    }
+
+    /// Closes the longest idle connection, if that is wanted and there is one.
+    fn make_room(&self, table: &mut Table) -> bool {
+        if self.options.when_full == WhenFull::Refuse {
+            return false;
+        }
+        let idle = table.connections.values().filter_map(|entry| Some((entry.idle_since()?, entry.id)));
+        let Some((_, id)) = idle.min() else {
+            return false;
+        };
+        if let Some(entry) = table.connections.remove(&id) {
+            debug!(target: "dinrail::server", server = %self.options.name, peer = %entry.peer, "closed: room is needed");
+            entry.close(true);
+            self.counters.evicted.fetch_add(1, Ordering::Relaxed);
+        }
+        true
+    }
+
+    /// The connection has ended.
+    pub(super) fn release(&self, entry: &Entry) {
+        let mut table = self.table();
+        table.connections.remove(&entry.id);
+        if table.connections.is_empty() {
+            drop(table);
+            self.closed.notify_waiters();
+        }
+    }
+
+    /// Closes connections that have been idle for too long, until the server stops.
+    pub(super) async fn sweep(self: Arc<Self>) {
+        let Some(limit) = self.options.idle_timeout else {
+            return;
+        };
+        let mut stopping = self.stopping.subscribe();
+        let period = (limit / 8).clamp(Duration::from_millis(5), Duration::from_secs(1));
+        let limit = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+        while tokio::time::timeout(period, stopping.wait_for(|stopping| *stopping)).await.is_err() {
+            let now = self.advance_clock();
+            for entry in self.table().connections.values() {
+                if entry.idle_since().is_some_and(|since| now.saturating_sub(since) > limit) && entry.close(true) {
+                    debug!(target: "dinrail::server", server = %self.options.name, peer = %entry.peer, "closed: idle");
+                    self.counters.evicted.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.table().connections.len()
+    }
+
+    pub(super) fn statistics(&self) -> Statistics {
+        let Counters { accepted, refused, evicted, requests, exceptions } = &self.counters;
+        let [accepted, refused, evicted, requests, exceptions] =
+            [accepted, refused, evicted, requests, exceptions].map(|counter| counter.load(Ordering::Relaxed));
+        Statistics { accepted, refused, evicted, requests, exceptions }
+    }
+
+    /// `true` for the first of the server's loops that asks: one sweeper is enough.
+    pub(super) fn claim_sweeper(&self) -> bool {
+        self.options.idle_timeout.is_some() && !self.has_sweeper.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn listener_started(&self) {
+        self.table().listeners += 1;
+    }
+
+    pub(super) fn listener_ended(&self) {
+        self.table().listeners -= 1;
+        self.closed.notify_waiters();
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Waits until the server is told to stop.
+    pub(super) async fn until_stopping(&self) {
+        // The sender lives as long as `self`, so this ends only with `true`.
+        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
+    }
+
+    /// Waits until the server has stopped and every connection is closed.
+    pub(super) async fn until_stopped(&self) {
+        self.until_stopping().await;
+        self.until_empty().await;
+    }
+
+    async fn until_empty(&self) {
+        loop {
+            let closed = self.closed.notified();
+            tokio::pin!(closed);
+            closed.as_mut().enable();
+            let table = self.table();
+            if table.connections.is_empty() && table.listeners == 0 {
+                return;
+            }
+            drop(table);
+            closed.await;
+        }
+    }
+
+    /// Stops accepting, ends idle connections, and gives the others `grace` to finish.
+    pub(super) async fn stop(&self, grace: Duration) -> Report {
+        self.stopping.send_replace(true);
+        let entries: Vec<_> = self.table().connections.values().cloned().collect();
+        let all = entries.len();
+        for entry in &entries {
+            entry.close(false);
+        }
+        let mut aborted = 0;
+        if tokio::time::timeout(grace, self.until_empty()).await.is_err() {
+            let late: Vec<_> = self.table().connections.values().cloned().collect();
+            aborted = late.len();
+            warn!(
+                target: "dinrail::server",
+                server = %self.options.name, connections = aborted,
+                "cut off: their requests took longer than the grace time of {grace:?}"
+            );
+            late.iter().for_each(|entry| entry.abort());
+            self.until_empty().await;
+        }
+        let report = Report { drained: all.saturating_sub(aborted), aborted };
+        info!(target: "dinrail::server", server = %self.options.name, drained = report.drained, aborted, "stopped");
+        report
+    }
+
+    /// Stops at once; for a server that is dropped.
+    pub(super) fn abort(&self) {
+        self.stopping.send_replace(true);
+        self.table().connections.values().for_each(|entry| entry.abort());
+    }
+
+    /// Nothing panics while this is held.
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}

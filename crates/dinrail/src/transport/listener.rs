@@ -1,0 +1,94 @@
+//! Where connections come from.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpStream, lookup_host};
+
+use super::Stream;
+use crate::Error;
+use crate::server::Options;
+use crate::service::Peer;
+
+/// Gives a server its connections. To serve over a transport of your own, implement this and use
+/// [`serve_listener`](crate::server::serve_listener).
+pub trait Listener: Send + 'static {
+    /// A connection.
+    type Stream: Stream;
+
+    /// Waits for the next connection. An error never ends the listener: it is asked again, after a while.
+    ///
+    /// Dropping the future must lose no connection.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
+}
+
+/// TCP, with TCP_NODELAY on every connection.
+#[derive(Debug)]
+pub struct TcpListener {
+    inner: tokio::net::TcpListener,
+    keep_alive: Option<TcpKeepalive>,
+}
+
+impl TcpListener {
+    /// Listens on `address`, "host:port"; of several addresses of a host it takes the first that can be had.
+    ///
+    /// # Errors
+    /// [`Error::Bind`], which names the address.
+    pub async fn bind(address: &str, options: &Options) -> Result<Self, Error> {
+        let failed = |source| Error::Bind { address: address.into(), source: std::sync::Arc::new(source) };
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for candidate in lookup_host(address).await.map_err(failed)? {
+            match Self::bind_std(candidate, options).and_then(|socket| Self::from_std(socket, options)) {
+                Ok(listener) => return Ok(listener),
+                Err(error) => last = error,
+            }
+        }
+        Err(failed(last))
+    }
+
+    /// The address it listens on.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+
+    /// A listening socket that no runtime knows yet.
+    pub(crate) fn bind_std(address: SocketAddr, options: &Options) -> io::Result<std::net::TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // On Windows SO_REUSEADDR lets two programs share a port; there it is never wanted.
+        #[cfg(not(windows))]
+        socket.set_reuse_address(options.reuse_address)?;
+        #[cfg(unix)]
+        socket.set_reuse_port(options.reuse_port || options.threads.is_some_and(|threads| threads > 1))?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(options.backlog)?;
+        Ok(socket.into())
+    }
+
+    /// Hands a listening socket to the runtime that this runs on.
+    pub(crate) fn from_std(socket: std::net::TcpListener, options: &Options) -> io::Result<Self> {
+        let keep_alive = options.keep_alive.map(|time| TcpKeepalive::new().with_time(time));
+        Ok(Self { inner: tokio::net::TcpListener::from_std(socket)?, keep_alive })
+    }
+
+    /// Takes the socket away from the runtime.
+    pub(crate) fn into_std(self) -> io::Result<std::net::TcpListener> {
+        self.inner.into_std()
+    }
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, Peer)> {
+        let (stream, address) = self.inner.accept().await?;
+        // A connection that cannot be set up has ended already; its reads will tell.
+        let _ = stream.set_nodelay(true);
+        if let Some(keep_alive) = &self.keep_alive {
+            let _ = SockRef::from(&stream).set_tcp_keepalive(keep_alive);
+        }
+        Ok((stream, Peer::at(address)))
+    }
+}
