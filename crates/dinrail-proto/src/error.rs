@@ -29,6 +29,11 @@ pub enum EncodeError {
         /// The length it would have, in bytes.
         length: usize,
     },
+    /// The buffer to write to is too short.
+    NoRoom {
+        /// How many bytes it needs at least.
+        needed: usize,
+    },
 }
 
 impl fmt::Display for EncodeError {
@@ -45,6 +50,7 @@ impl fmt::Display for EncodeError {
             Self::TooLong { length } => {
                 write!(f, "a PDU of {length} bytes is above the limit of 253: send less at a time")
             }
+            Self::NoRoom { needed } => write!(f, "the buffer is too short: this needs at least {needed} bytes"),
         }
     }
 }

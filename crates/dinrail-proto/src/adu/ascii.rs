@@ -5,7 +5,6 @@
 use super::lrc::lrc;
 use super::{Adu, Decoded, Discard, Framing};
 use crate::UnitId;
-use crate::error::EncodeError;
 
 /// Ends a frame, behind CR, unless FC 8 sub-function 3 has changed it.
 pub(super) const LF: u8 = b'\n';
@@ -84,17 +83,25 @@ fn pair(digits: &[u8]) -> Option<u8> {
     Some((digit(0)? << 4 | digit(1)?) as u8) // two digits fill a byte
 }
 
-/// Writes a frame; the PDU's length has been checked.
-pub(super) fn encode(adu: &Adu<'_>, out: &mut [u8]) -> Result<usize, EncodeError> {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    let length = 1 + 2 * (1 + adu.pdu.len() + 1) + 2;
-    let out = out.get_mut(..length).ok_or(EncodeError::TooLong { length })?;
-    let checksum = lrc(adu.pdu).wrapping_sub(adu.unit.0);
-    let binary = [adu.unit.0].into_iter().chain(adu.pdu.iter().copied()).chain([checksum]);
-    out[0] = b':';
-    for (digits, byte) in out[1..].chunks_exact_mut(2).zip(binary) {
-        digits.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xF)]]);
+/// Makes a frame of the PDU that stands at its index 1.
+pub(super) fn complete(unit: UnitId, frame: &mut [u8]) {
+    let digits_end = frame.len() - 2;
+    let pdu_end = digits_end / 2 - 1;
+    let checksum = lrc(&frame[1..pdu_end]).wrapping_sub(unit.0);
+    put(&mut frame[digits_end - 2..], checksum);
+    // From the end, since the digits of a byte stand behind it: nothing is overwritten before it was read.
+    for index in (1..pdu_end).rev() {
+        let byte = frame[index];
+        put(&mut frame[1 + 2 * index..], byte);
     }
-    out[length - 2..].copy_from_slice(&[CR, LF]);
-    Ok(length)
+    put(&mut frame[1..], unit.0);
+    frame[0] = b':';
+    frame[digits_end..].copy_from_slice(&[CR, LF]);
+}
+
+/// Writes a byte as two digits.
+fn put(out: &mut [u8], byte: u8) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    out[0] = DIGITS[usize::from(byte >> 4)];
+    out[1] = DIGITS[usize::from(byte & 0xF)];
 }

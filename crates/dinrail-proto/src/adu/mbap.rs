@@ -3,11 +3,10 @@
 
 use super::{Adu, Decoded, Discard};
 use crate::UnitId;
-use crate::error::EncodeError;
 use crate::pdu::MAX_PDU;
 
 /// Transaction, protocol, length and unit.
-const HEADER: usize = 7;
+pub(super) const HEADER: usize = 7;
 
 /// Looks at the front of a TCP stream.
 pub fn decode(bytes: &[u8]) -> Decoded<'_> {
@@ -28,15 +27,6 @@ pub fn decode(bytes: &[u8]) -> Decoded<'_> {
     }
     let adu = Adu { transaction, unit: UnitId(frame[HEADER - 1]), pdu: &frame[HEADER..] };
     Decoded::Frame { adu, length }
-}
-
-/// Writes header and PDU; the PDU's length has been checked.
-pub(super) fn encode(adu: &Adu<'_>, out: &mut [u8]) -> Result<usize, EncodeError> {
-    let length = HEADER + adu.pdu.len();
-    let out = out.get_mut(..length).ok_or(EncodeError::TooLong { length })?;
-    out[..HEADER].copy_from_slice(&header(adu.transaction, adu.unit, adu.pdu.len()));
-    out[HEADER..].copy_from_slice(adu.pdu);
-    Ok(length)
 }
 
 /// The header in front of a PDU of `length` bytes (1 to 253).

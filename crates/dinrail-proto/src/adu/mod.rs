@@ -40,10 +40,23 @@ pub enum Framing {
 impl Framing {
     /// The most bytes that a frame takes on the line.
     pub const fn max_adu(self) -> usize {
+        self.adu_length(MAX_PDU)
+    }
+
+    /// Where the PDU has to stand in the buffer for [`encode_in_place`](Self::encode_in_place).
+    pub const fn pdu_offset(self) -> usize {
         match self {
-            Self::Tcp => 7 + MAX_PDU,
-            Self::Rtu => 1 + MAX_PDU + 2,
-            Self::Ascii => 1 + 2 * (1 + MAX_PDU + 1) + 2,
+            Self::Tcp => mbap::HEADER,
+            Self::Rtu | Self::Ascii => 1,
+        }
+    }
+
+    /// How many bytes the frame of a PDU of `pdu_length` bytes takes on the line.
+    pub const fn adu_length(self, pdu_length: usize) -> usize {
+        match self {
+            Self::Tcp => mbap::HEADER + pdu_length,
+            Self::Rtu => 1 + pdu_length + 2,
+            Self::Ascii => 1 + 2 * (1 + pdu_length + 1) + 2,
         }
     }
 
@@ -51,17 +64,52 @@ impl Framing {
     ///
     /// # Errors
     /// When the PDU is empty or over 253 bytes, or `out` is too short.
+    #[inline]
     pub fn encode(self, adu: &Adu<'_>, out: &mut [u8]) -> Result<usize, EncodeError> {
-        if adu.pdu.is_empty() {
-            return Err(EncodeError::Field("a PDU has at least one byte, its function code"));
-        }
-        if adu.pdu.len() > MAX_PDU {
-            return Err(EncodeError::TooLong { length: adu.pdu.len() });
-        }
+        self.place(adu.pdu, out)?;
+        self.encode_in_place(adu.transaction, adu.unit, adu.pdu.len(), out)
+    }
+
+    /// Makes a frame of a PDU that stands in `out` already, `pdu_length` bytes long, at
+    /// [`pdu_offset`](Self::pdu_offset), and returns the frame's length in bytes. The frame begins at the front of `out`.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    #[inline]
+    pub fn encode_in_place(
+        self,
+        transaction: u16,
+        unit: UnitId,
+        pdu_length: usize,
+        out: &mut [u8],
+    ) -> Result<usize, EncodeError> {
+        let frame = self.room(pdu_length, out)?;
         match self {
-            Self::Tcp => mbap::encode(adu, out),
-            Self::Rtu => rtu::encode(adu, out),
-            Self::Ascii => ascii::encode(adu, out),
+            Self::Tcp => frame[..mbap::HEADER].copy_from_slice(&mbap::header(transaction, unit, pdu_length)),
+            Self::Rtu => rtu::complete(unit, frame),
+            Self::Ascii => ascii::complete(unit, frame),
+        }
+        Ok(frame.len())
+    }
+
+    /// Copies a PDU to its place in a frame.
+    #[inline]
+    pub(crate) fn place(self, pdu: &[u8], out: &mut [u8]) -> Result<(), EncodeError> {
+        let at = self.pdu_offset();
+        self.room(pdu.len(), out)?[at..at + pdu.len()].copy_from_slice(pdu);
+        Ok(())
+    }
+
+    /// The room that the frame of a PDU of this length takes.
+    #[inline]
+    fn room(self, pdu_length: usize, out: &mut [u8]) -> Result<&mut [u8], EncodeError> {
+        match pdu_length {
+            0 => Err(EncodeError::Field("a PDU has at least one byte, its function code")),
+            1..=MAX_PDU => {
+                let needed = self.adu_length(pdu_length);
+                out.get_mut(..needed).ok_or(EncodeError::NoRoom { needed })
+            }
+            length => Err(EncodeError::TooLong { length }),
         }
     }
 }

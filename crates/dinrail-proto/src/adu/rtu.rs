@@ -8,7 +8,6 @@ use super::crc::{crc16, shortest_valid};
 use super::length::{CustomLength, Length, request_length_with, response_length_with};
 use super::{Adu, Decoded, Discard, Expected, Framing, Side};
 use crate::UnitId;
-use crate::error::EncodeError;
 
 /// Unit, function code and CRC.
 const LEAST: usize = 4;
@@ -162,13 +161,9 @@ fn check(bytes: &[u8], length: Length) -> Verdict {
     }
 }
 
-/// Writes a frame; the PDU's length has been checked.
-pub(super) fn encode(adu: &Adu<'_>, out: &mut [u8]) -> Result<usize, EncodeError> {
-    let length = adu.pdu.len() + AROUND;
-    let out = out.get_mut(..length).ok_or(EncodeError::TooLong { length })?;
-    let (body, checksum) = out.split_at_mut(length - 2);
-    body[0] = adu.unit.0;
-    body[1..].copy_from_slice(adu.pdu);
+/// Puts the unit before and the CRC behind the PDU, which stands in its place in the frame.
+pub(super) fn complete(unit: UnitId, frame: &mut [u8]) {
+    frame[0] = unit.0;
+    let (body, checksum) = frame.split_at_mut(frame.len() - 2);
     checksum.copy_from_slice(&crc16(body).to_le_bytes());
-    Ok(length)
 }

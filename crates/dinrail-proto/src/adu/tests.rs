@@ -1,6 +1,7 @@
 //! The decoder's promises, one by one; `tests/properties.rs` holds them against arbitrary bytes.
 
 use super::{Adu, Decoded, Decoder, Discard, Expected, Framing, Side, crc16, lrc};
+use crate::error::EncodeError;
 use crate::{FunctionCode, UnitId};
 
 /// An RTU frame of these bytes: their CRC is put behind them.
@@ -43,6 +44,23 @@ fn checksums_of_known_bytes() {
     assert_eq!(crc16(&[0x02, 0x07]), 0x1241); // the example of SL 6.2.2: sent as 41 12
     assert_eq!(crc16(&[0x02, 0x07, 0x41, 0x12]), 0);
     assert_eq!(lrc(&[0x02, 0x07]), 0xF7);
+}
+
+#[test]
+fn what_cannot_be_framed_is_said() {
+    let mut out = [0; 600];
+    for framing in [Framing::Tcp, Framing::Rtu, Framing::Ascii] {
+        let mut encode =
+            |pdu: &[u8], room| framing.encode(&Adu { transaction: 0, unit: UnitId(1), pdu }, &mut out[..room]);
+        assert!(matches!(encode(&[], 600), Err(EncodeError::Field(_))));
+        assert_eq!(encode(&[7; 254], 0), Err(EncodeError::TooLong { length: 254 }));
+        assert_eq!(encode(&[7; 253], 600), Ok(framing.max_adu()));
+        for pdu in [&[7; 1][..], &[7; 253]] {
+            let needed = framing.adu_length(pdu.len());
+            assert_eq!(encode(pdu, needed), Ok(needed));
+            assert_eq!(encode(pdu, needed - 1), Err(EncodeError::NoRoom { needed }));
+        }
+    }
 }
 
 #[test]

@@ -41,20 +41,23 @@ impl<'a> Reader<'a> {
 
 /// Puts fields one behind the other into a buffer; what does not fit into a PDU is an error.
 pub(super) struct Writer<'a> {
+    /// All that the caller gave; no more than [`MAX_PDU`] bytes of it are used.
     out: &'a mut [u8],
     length: usize,
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(out: &'a mut [u8]) -> Self {
-        let most = out.len().min(MAX_PDU);
-        Self { out: &mut out[..most], length: 0 }
+    pub(super) const fn new(out: &'a mut [u8]) -> Self {
+        Self { out, length: 0 }
     }
 
     /// The next `count` bytes, to be filled by the caller.
     pub(super) fn room(&mut self, count: usize) -> Result<&mut [u8], EncodeError> {
         let end = self.length + count;
-        let room = self.out.get_mut(self.length..end).ok_or(EncodeError::TooLong { length: end })?;
+        if end > MAX_PDU {
+            return Err(EncodeError::TooLong { length: end });
+        }
+        let room = self.out.get_mut(self.length..end).ok_or(EncodeError::NoRoom { needed: end })?;
         self.length = end;
         Ok(room)
     }

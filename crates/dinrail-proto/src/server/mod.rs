@@ -244,7 +244,19 @@ impl Connection {
     /// When the PDU is empty or over 253 bytes, or `out` is too short. [`Framing::max_adu`] bytes are always enough.
     #[inline]
     pub fn reply(&mut self, to: ReplyTo, pdu: &[u8], out: &mut [u8]) -> Result<usize, EncodeError> {
-        match *pdu {
+        self.decoder.framing().place(pdu, out)?;
+        self.reply_in_place(to, pdu.len(), out)
+    }
+
+    /// As [`reply`](Self::reply) with a PDU that stands in `out` already, `pdu_length` bytes long, at
+    /// [`Framing::pdu_offset`].
+    ///
+    /// # Errors
+    /// As [`reply`](Self::reply).
+    #[inline]
+    pub fn reply_in_place(&mut self, to: ReplyTo, pdu_length: usize, out: &mut [u8]) -> Result<usize, EncodeError> {
+        let framing = self.decoder.framing();
+        match *out.get(framing.pdu_offset()..).unwrap_or_default() {
             [function, code, ..] if function >= 0x80 => self.counters.count_exception(code.into()),
             _ => {}
         }
@@ -252,8 +264,7 @@ impl Connection {
             self.no_reply();
             return Ok(0);
         }
-        let framing = self.decoder.framing();
-        let length = framing.encode(&Adu { transaction: to.transaction, unit: to.unit, pdu }, out)?;
+        let length = framing.encode_in_place(to.transaction, to.unit, pdu_length, out)?;
         if framing == Framing::Ascii {
             out[length - 1] = self.decoder.delimiter();
         }
