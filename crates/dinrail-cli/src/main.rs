@@ -1,2 +1,27 @@
-//! The dinrail command line.
-fn main() {}
+//! The `dinrail` command line: arguments and output. What happens in between is the `dinrail` library's.
+#![forbid(unsafe_code)]
+
+mod args;
+mod command;
+mod failure;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::Args;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    output::log(args.verbose);
+    match command::run(args.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if let Some(sentence) = failure.message() {
+                output::complain(sentence);
+            }
+            failure.exit_code().into()
+        }
+    }
+}

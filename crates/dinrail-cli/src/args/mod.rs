@@ -1,0 +1,61 @@
+//! What may be typed: the commands, and the types of their arguments.
+
+mod assignment;
+mod reference;
+mod target;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use self::assignment::Assignment;
+pub(crate) use self::reference::Reference;
+pub(crate) use self::target::Target;
+use crate::command::{completions, serve};
+
+/// Modbus at a shell: read, write, serve and measure.
+#[derive(Debug, Parser)]
+#[command(name = "dinrail", version, after_help = AFTER_HELP, arg_required_else_help = true)]
+pub(crate) struct Args {
+    /// Say on standard error what happens on the line; twice for every detail.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Serve(serve::Serve),
+    Completions(completions::Completions),
+}
+
+const AFTER_HELP: &str = "\
+Try it:
+  dinrail serve --demo                              in one terminal, and in another:
+  dinrail read 127.0.0.1:5020 ir:0 -n 4 --every 1s
+  dinrail write 127.0.0.1:5020 hr:100 42
+
+URL is tcp://HOST[:PORT] or only HOST[:PORT]; the port is 502 when left out.
+AREA:ADDR is co: (coils), di: (discrete inputs), ir: (input registers) or hr: (holding registers) and an address
+as on the wire, from 0: hr:0. The numbers of PLC documentation, which count from 1, are understood as well: 40001
+and 400001 are hr:0, 30001 is ir:0, 10001 is di:0, 00001 is co:0.
+
+Exit codes:
+  0    done
+  1    refused: the device answered with an exception, or what was read back is not what was written
+  2    the command line is wrong, or a value does not fit its type
+  3    no connection, or no answer in time; for serve, the address cannot be listened on
+  4    the outcome of a write is unknown: it was sent, and no answer came; read before writing again
+  130  interrupted by Ctrl-C (serve ends with 0)";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,132 @@
+//! `dinrail serve`: a server that holds values, to try clients against and to learn with.
+
+mod demo;
+mod read_only;
+
+use std::time::{Instant, SystemTime};
+
+use clap::builder::TypedValueParser as _;
+use dinrail::service::{BoxService, Memory, Service as _};
+use dinrail::{Server, server};
+use tokio::time::MissedTickBehavior;
+
+use self::read_only::ReadOnly;
+use super::signal::Stop;
+use crate::args::{Assignment, Target};
+use crate::failure::Failure;
+use crate::output;
+
+/// Serve values over Modbus TCP: four areas of 65536 zeros, or what you set.
+///
+/// Prints "listening on tcp://HOST:PORT" as its first line once clients may come. Ctrl-C and SIGTERM end it: it answers
+/// what it has been asked, closes and exits with 0.
+#[derive(Debug, clap::Args)]
+#[command(after_help = after_help(), verbatim_doc_comment)]
+pub(crate) struct Serve {
+    /// Where to listen; port 0 takes a free one. 0.0.0.0 and [::] listen on every interface.
+    #[arg(long, value_name = "URL", default_value = "tcp://127.0.0.1:5020")]
+    listen: Target,
+
+    /// The unit to answer; others are told 0x0B. Any unit sees the same values.
+    #[arg(short, long, value_name = "N|any", default_value = "any", value_parser = parse_unit)]
+    unit: Unit,
+
+    /// Begin with these values; may be given several times.
+    ///
+    /// The values stand from the address on: hr:0=1,2,3 sets hr:0, hr:1 and hr:2. Registers are u16 unless a type is
+    /// named, as in hr:10:f32=21.5; coils and discrete inputs are on or off.
+    #[arg(long, verbatim_doc_comment, value_name = "AREA:ADDR=VALUE,...")]
+    set: Vec<Assignment>,
+
+    /// Refuse every write with exception 0x01.
+    #[arg(long)]
+    read_only: bool,
+
+    /// Hold values that move, to have something to look at; see below.
+    #[arg(long)]
+    demo: bool,
+
+    /// How many threads serve, each with a loop of its own.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=256).map(usize::from))]
+    threads: usize,
+}
+
+/// Which units are answered.
+#[derive(Clone, Copy, Debug)]
+enum Unit {
+    Any,
+    Only(u8),
+}
+
+fn parse_unit(text: &str) -> Result<Unit, String> {
+    match text {
+        "any" => Ok(Unit::Any),
+        _ => text.parse().map(Unit::Only).map_err(|_| "take a unit from 0 to 255, or any".to_owned()),
+    }
+}
+
+fn after_help() -> String {
+    format!(
+        "\
+Examples:
+  dinrail serve                                     zeros, on tcp://127.0.0.1:5020
+  dinrail serve --demo                              values that move
+  dinrail serve --listen 0.0.0.0:502 --unit 17      one unit, for everybody on the network
+  dinrail serve --set hr:0=1,2,3 --set co:0=on,off --set 40011:f32=21.5
+  dinrail -v serve --read-only                      says who connects
+
+Values of --demo, set ten times a second:
+{}",
+        demo::TABLE
+    )
+}
+
+impl Serve {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let memory = Memory::new();
+        for Assignment { start, values } in &self.set {
+            memory.set(start.area, start.address, values).expect("all 65536 addresses are there");
+        }
+        let server = Server::tcp(self.listen.authority(), self.service(&memory)).with_options(self.options());
+        let mut stop = Stop::listen()?;
+        let address = server.start().await.map_err(|error| Failure::Unreachable(error.to_string()))?;
+        output::print(&format!("listening on tcp://{address}\n"))?;
+        if self.demo {
+            output::print(&format!("{}\n", demo::TABLE))?;
+            tokio::select! {
+                () = keep_moving(&memory) => {}
+                () = stop.requested() => {}
+            }
+        } else {
+            stop.requested().await;
+        }
+        tokio::select! {
+            _ = server.stop() => Ok(()),
+            () = stop.requested() => Err(Failure::Interrupted), // somebody does not want to wait for the rest
+        }
+    }
+
+    fn service(&self, memory: &Memory) -> BoxService {
+        if self.read_only { ReadOnly(memory.clone()).boxed() } else { memory.clone().boxed() }
+    }
+
+    fn options(&self) -> server::Options {
+        let options = server::Options::default().with_threads(self.threads);
+        match self.unit {
+            Unit::Any => options,
+            Unit::Only(unit) => options.with_units([unit]),
+        }
+    }
+}
+
+/// Sets the values of the demo again and again.
+async fn keep_moving(memory: &Memory) {
+    let start = Instant::now();
+    let mut steps = tokio::time::interval(demo::STEP);
+    steps.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        steps.tick().await;
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        demo::set(memory, start.elapsed(), unix);
+    }
+}
