@@ -5,7 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::proto::error::{EncodeError, ReplyError};
+use crate::proto::client::Mismatch;
+use crate::proto::error::EncodeError;
 use crate::proto::{ExceptionCode, FunctionCode};
 
 /// Why a call, a connection or a server failed.
@@ -23,7 +24,7 @@ pub enum Error {
         /// How long was waited for each try.
         after: Duration,
         /// What came instead of an answer, if anything did.
-        instead: Option<ReplyError>,
+        instead: Option<Mismatch>,
     },
     /// There is no connection, and none could be made; the request was not sent.
     Connect {

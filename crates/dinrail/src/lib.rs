@@ -1,5 +1,6 @@
 //! Modbus for Rust.
 
+pub mod client;
 mod error;
 pub mod server;
 pub mod service;
@@ -8,6 +9,7 @@ pub mod transport;
 pub use dinrail_proto as proto;
 pub use dinrail_proto::{Area, ExceptionCode, FunctionCode, UnitId};
 
+pub use self::client::Client;
 pub use self::error::Error;
 pub use self::server::Server;
 pub use self::service::Service;

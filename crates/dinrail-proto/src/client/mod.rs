@@ -57,7 +57,8 @@ pub struct Unframeable {
 pub struct Connection<const N: usize> {
     options: Options,
     slots: [Slot; N],
-    /// Slots by stage, a bit each; a slot in none of them is free or has been reported.
+    /// Slots that hold a call, a bit each; and those that hold one in a stage, `ended` only until it was told of.
+    used: u32,
     waiting: u32,
     open: u32,
     ended: u32,
@@ -80,6 +81,7 @@ impl<const N: usize> Connection<N> {
         Self {
             options: Options { depth, ..options },
             slots: core::array::from_fn(|_| Slot::new()),
+            used: 0,
             waiting: 0,
             open: 0,
             ended: 0,
@@ -102,9 +104,14 @@ impl<const N: usize> Connection<N> {
         self.waiting | self.open == 0
     }
 
-    /// Whether a call may be started.
-    pub fn has_room(&self) -> bool {
-        self.slots.iter().any(|slot| slot.stage == Stage::Free)
+    /// How many more calls may be started.
+    pub const fn room(&self) -> usize {
+        N - self.used.count_ones() as usize
+    }
+
+    /// Whether one more request may go out before a reply has come in.
+    pub const fn has_depth(&self) -> bool {
+        (self.open.count_ones() as usize) < self.options.depth
     }
 
     /// Takes a request; it waits for [`poll_transmit`](Self::poll_transmit). `timeout` counts from when it is sent.
@@ -121,7 +128,7 @@ impl<const N: usize> Connection<N> {
                 "unit 0 is broadcast: nobody answers, so it cannot read",
             )));
         }
-        let index = self.slots.iter().position(|slot| slot.stage == Stage::Free).ok_or(StartError::Full)?;
+        let index = lowest(!self.used).filter(|&index| index < N).ok_or(StartError::Full)?;
         let slot = &mut self.slots[index];
         slot.stage = Stage::Waiting;
         slot.order = self.next_order;
@@ -131,6 +138,7 @@ impl<const N: usize> Connection<N> {
         slot.mismatch = None;
         slot.pdu = *request;
         self.next_order = self.next_order.wrapping_add(1);
+        self.used |= 1 << index;
         self.waiting |= 1 << index;
         Ok(CallId { slot: index as u8, generation: slot.generation }) // index < N <= 32
     }
@@ -167,6 +175,7 @@ impl<const N: usize> Connection<N> {
         slot.stage = Stage::Free;
         slot.generation = slot.generation.wrapping_add(1);
         let others = !(1 << index);
+        self.used &= others;
         self.waiting &= others;
         self.open &= others;
         self.ended &= others;

@@ -2,7 +2,7 @@
 
 use super::line::Line;
 use super::outcome::Failure;
-use super::slot::Stage;
+use super::slot::{CallId, Stage};
 use super::{Connection, bits};
 use crate::Instant;
 
@@ -64,6 +64,15 @@ impl<const N: usize> Connection<N> {
         self.line = Line::new();
         self.unconsumed = 0;
         self.stale = 0;
+    }
+
+    /// There is no connection for this call, and nobody waits any longer for one: if it was not sent it ends with
+    /// [`Failure::NotSent`].
+    pub fn refuse(&mut self, call: CallId) {
+        let known = self.slots.get(call.index()).is_some_and(|slot| slot.generation == call.generation);
+        if known && self.waiting & 1 << call.index() != 0 {
+            self.end(call.index(), Stage::Failed(Failure::NotSent));
+        }
     }
 
     /// There will be no connection for them: calls that were not sent end with [`Failure::NotSent`].

@@ -10,7 +10,7 @@ impl<const N: usize> Connection<N> {
     /// A frame is only put when [`Framing::max_adu`](crate::Framing::max_adu) bytes are left in `out`.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<usize> {
         let mut length = 0;
-        while self.waiting != 0 && (self.open.count_ones() as usize) < self.options.depth {
+        while self.waiting != 0 && self.has_depth() {
             if out.len() - length < self.options.framing.max_adu() {
                 break;
             }

@@ -1,0 +1,342 @@
+//! What the handles of a client and its driver share: the stream, the protocol's state and who waits for what.
+//!
+//! Whoever holds the lock may *pump*: read, write and hand out replies. Usually that is the driver. But a call that has
+//! the line for itself pumps in its own context: the reply then wakes the caller and nobody else, which saves a task
+//! switch each call. The driver takes over as soon as there is a second call, when the caller loses interest, and
+//! when the timer fires, so nothing depends on the caller's future being polled.
+//!
+//! The lock is only held for steps that never wait.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::queue::Queue;
+use super::{Options, Stats};
+use crate::proto::client::{CallId, Connection};
+use crate::proto::{Framing, Instant};
+use crate::transport::{Burst, Stream};
+
+/// How many calls can be with the protocol at a time; more wait in the [`Queue`].
+pub(super) const SLOTS: usize = 16;
+
+/// Reads in one go, before others get a turn.
+const MAX_ROUNDS: usize = 32;
+
+pub(super) struct Shared {
+    core: Mutex<Core>,
+    /// Who is at the other end, for errors.
+    pub(super) peer: Arc<str>,
+}
+
+impl Shared {
+    pub(super) fn new(peer: Arc<str>, core: Core) -> Self {
+        Self { core: Mutex::new(core), peer }
+    }
+
+    /// A panic under the lock would be a defect here, and leaves the state no worse than a lost connection does.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The stream's state.
+pub(super) enum Link {
+    Up(Box<dyn Stream>),
+    /// The driver will try to connect.
+    Down,
+    /// Nobody will.
+    Gone,
+    Closed,
+}
+
+/// Who reads and writes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pump {
+    Driver,
+    /// The only call there is, in the context of its caller.
+    Caller(CallId),
+    /// A call that pumped has ended, and nothing is outstanding. The driver comes by when its timer fires.
+    Nobody,
+}
+
+/// Who waits for the call of a slot.
+#[derive(Clone)]
+pub(super) struct Caller {
+    pub(super) call: CallId,
+    pub(super) waker: Waker,
+    /// When a call that cannot be sent for want of a connection is given up.
+    pub(super) give_up: Instant,
+    pub(super) timeout: Duration,
+}
+
+pub(super) struct Core {
+    pub(super) link: Link,
+    pub(super) connection: Connection<SLOTS>,
+    pub(super) callers: [Option<Caller>; SLOTS],
+    pub(super) queue: Queue,
+    pub(super) pump: Pump,
+    /// The driver's task, and whether it has been woken and not run yet.
+    pub(super) driver: Waker,
+    pub(super) driver_woken: bool,
+    /// When the driver's timer fires.
+    pub(super) armed: Option<Instant>,
+    /// Why there is no connection, or why the last one ended; `None` when the peer closed it.
+    pub(super) failure: Option<Arc<io::Error>>,
+    pub(super) reconnects: u64,
+    input: Box<[u8]>,
+    filled: usize,
+    output: Box<[u8]>,
+    /// What of `output` is still to be written.
+    pending: std::ops::Range<usize>,
+    unflushed: bool,
+    burst: Burst,
+    /// When what has come so far is a whole burst.
+    burst_end: Option<Instant>,
+    /// Whether a lone call may pump.
+    direct: bool,
+    epoch: tokio::time::Instant,
+}
+
+impl Core {
+    pub(super) fn new(options: &Options, framing: Framing, burst: Burst, byte_time: Duration, link: Link) -> Self {
+        let protocol = options.protocol(framing, burst, byte_time);
+        let depth = if framing == Framing::Tcp { options.depth.clamp(1, SLOTS) } else { 1 };
+        let room = (framing.max_adu() * depth).max(1024);
+        Self {
+            link,
+            connection: Connection::new(protocol),
+            callers: [const { None }; SLOTS],
+            queue: Queue::default(),
+            pump: Pump::Driver,
+            driver: Waker::noop().clone(),
+            driver_woken: false,
+            armed: None,
+            failure: None,
+            reconnects: 0,
+            input: vec![0; room].into_boxed_slice(),
+            filled: 0,
+            output: vec![0; room].into_boxed_slice(),
+            pending: 0..0,
+            unflushed: false,
+            burst,
+            burst_end: None,
+            direct: depth == 1 && burst == Burst::Never,
+            epoch: tokio::time::Instant::now(),
+        }
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        Instant::from(self.epoch.elapsed())
+    }
+
+    /// The moment on tokio's clock, rounded up by less than a microsecond.
+    pub(super) fn moment(&self, at: Instant) -> tokio::time::Instant {
+        self.epoch + Duration::from_micros(at.as_micros()).min(Duration::from_secs(1 << 32))
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let protocol = self.connection.stats();
+        Stats {
+            timeouts: protocol.timeouts,
+            late: protocol.late,
+            orphans: protocol.orphans,
+            mismatches: protocol.mismatches,
+            noise: protocol.noise,
+            reconnects: self.reconnects,
+        }
+    }
+
+    pub(super) fn wake_driver(&mut self) {
+        if !self.driver_woken {
+            self.driver_woken = true;
+            self.driver.wake_by_ref();
+        }
+    }
+
+    /// Whether a call that has just been started has the line for itself and may pump.
+    pub(super) fn is_lone(&self) -> bool {
+        self.direct && self.connection.room() == SLOTS - 1 && self.pending.is_empty()
+    }
+
+    /// The pumping call has ended, or its caller has gone.
+    pub(super) fn leave_pump(&mut self) {
+        if self.connection.is_idle() {
+            self.pump = Pump::Nobody;
+        } else {
+            self.pump = Pump::Driver;
+            self.wake_driver();
+        }
+    }
+
+    /// When the driver's timer must fire at the latest.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        [self.connection.poll_timeout(), self.burst_end].into_iter().flatten().min()
+    }
+}
+
+/// Pumping.
+impl Core {
+    /// Reads and writes as far as the stream allows, in the context of whoever is woken when it allows more. An error
+    /// is the end of the connection; `None` when the peer closed it.
+    pub(super) fn pump(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(), Option<io::Error>> {
+        for _ in 0..MAX_ROUNDS {
+            self.write(cx, now)?;
+            match self.read(cx, now) {
+                Poll::Ready(read) => read?,
+                Poll::Pending => return Ok(()),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(), Option<io::Error>> {
+        let Link::Up(stream) = &mut self.link else { return Ok(()) };
+        let mut stream = Pin::new(stream);
+        loop {
+            while !self.pending.is_empty() {
+                match stream.as_mut().poll_write(cx, &self.output[self.pending.clone()]) {
+                    Poll::Ready(Ok(0)) => return Err(Some(io::ErrorKind::WriteZero.into())),
+                    Poll::Ready(Ok(written)) => self.pending.start += written,
+                    Poll::Ready(Err(error)) => return Err(Some(error)),
+                    Poll::Pending => return Ok(()),
+                }
+                self.unflushed = true;
+            }
+            match self.connection.poll_transmit(now, &mut self.output) {
+                Some(length) => self.pending = 0..length,
+                None => break,
+            }
+        }
+        if self.unflushed {
+            match stream.as_mut().poll_flush(cx) {
+                Poll::Ready(flushed) => flushed.map_err(Some)?,
+                Poll::Pending => return Ok(()),
+            }
+            self.unflushed = false;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Result<(), Option<io::Error>>> {
+        let Link::Up(stream) = &mut self.link else { return Poll::Pending };
+        let mut buffer = ReadBuf::new(&mut self.input[self.filled..]);
+        ready!(Pin::new(stream).poll_read(cx, &mut buffer)).map_err(Some)?;
+        let read = buffer.filled().len();
+        if read == 0 {
+            return Poll::Ready(Err(None));
+        }
+        let end = self.filled + read;
+        let used = self.connection.handle_input(now, &mut self.input[..end]).map_err(|unframeable| {
+            let what = format!("the peer does not speak Modbus TCP: a frame of length {}", unframeable.length);
+            Some(io::Error::new(io::ErrorKind::InvalidData, what))
+        })?;
+        match self.burst {
+            Burst::EachRead => {
+                self.connection.end_of_burst(now, &mut self.input[used..end]);
+                self.filled = 0;
+            }
+            _ => {
+                self.input.copy_within(used..end, 0);
+                self.filled = end - used;
+            }
+        }
+        self.burst_end = match self.burst {
+            Burst::Silence(gap) if self.filled > 0 => Some(now + gap),
+            _ => None,
+        };
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends what is due at `now`: calls, and a burst that has been followed by silence.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if self.burst_end.is_some_and(|end| end <= now) {
+            self.burst_end = None;
+            let filled = std::mem::take(&mut self.filled);
+            self.connection.end_of_burst(now, &mut self.input[..filled]);
+        }
+        self.connection.handle_timeout(now);
+    }
+
+    /// Wakes those whose calls have ended, and those for whom there is a slot now.
+    pub(super) fn wake_callers(&mut self) {
+        while let Some(call) = self.connection.poll() {
+            if let Some(caller) = &self.callers[call.index()] {
+                caller.waker.wake_by_ref();
+            }
+        }
+        if self.queue.is_waiting() {
+            self.queue.grant(self.connection.room());
+        }
+    }
+}
+
+/// Coming and going of the connection.
+impl Core {
+    /// The stream is gone; what becomes of calls that were not sent yet depends on whether there will be another.
+    pub(super) fn lose(&mut self, failure: Option<io::Error>, now: Instant) {
+        self.failure = failure.map(Arc::new);
+        self.link = Link::Down;
+        self.drop_buffers();
+        self.connection.reset();
+        for caller in self.callers.iter_mut().flatten() {
+            // They waited for their turn so far; now they wait for a connection.
+            caller.give_up = now + caller.timeout;
+        }
+        self.wake_callers();
+        self.wake_driver();
+    }
+
+    pub(super) fn install(&mut self, stream: Box<dyn Stream>) {
+        self.link = Link::Up(stream);
+        self.pump = Pump::Driver;
+        self.failure = None;
+    }
+
+    /// There is no connection for the calls that wait for one.
+    pub(super) fn refuse(&mut self) {
+        self.connection.refuse_waiting();
+        self.queue.refuse(None);
+        self.wake_callers();
+    }
+
+    /// Gives up the calls that have waited for a connection for long enough, and says when the next one will have.
+    pub(super) fn refuse_impatient(&mut self, now: Instant) -> Option<Instant> {
+        let mut next = None;
+        for caller in self.callers.iter().flatten() {
+            if caller.give_up <= now {
+                self.connection.refuse(caller.call);
+            } else {
+                next = Some(next.map_or(caller.give_up, |at: Instant| at.min(caller.give_up)));
+            }
+        }
+        self.queue.refuse(Some(now));
+        self.wake_callers();
+        next.into_iter().chain(self.queue.give_up()).min()
+    }
+
+    /// No more calls, no more connections; the stream is closed now.
+    pub(super) fn close(&mut self) {
+        if matches!(self.link, Link::Closed) {
+            return;
+        }
+        self.link = Link::Closed;
+        self.drop_buffers();
+        self.connection.reset();
+        self.refuse();
+        self.wake_driver();
+    }
+
+    fn drop_buffers(&mut self) {
+        self.pump = Pump::Driver;
+        self.filled = 0;
+        self.pending = 0..0;
+        self.unflushed = false;
+        self.burst_end = None;
+    }
+}

@@ -1,0 +1,205 @@
+//! The task behind a client: reads when nobody else does, sends what waits, keeps the one timer, and reconnects.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::Sleep;
+use tracing::{debug, info};
+
+use super::core::{Core, Link, Pump, Shared};
+use super::{Backoff, Options};
+use crate::transport::Connect;
+
+/// Whatever ends the driver, the runtime's end among it, ends the calls too.
+struct CloseOnDrop(Arc<Shared>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        let mut core = self.0.lock();
+        if !matches!(core.link, Link::Gone) {
+            core.close();
+        }
+    }
+}
+
+/// Drives a client that can connect again.
+pub(super) async fn run<C: Connect>(shared: Arc<Shared>, connector: C, options: Options) {
+    let guard = CloseOnDrop(shared);
+    let shared = &*guard.0;
+    let mut first = !matches!(shared.lock().link, Link::Up(_));
+    let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
+    loop {
+        if first {
+            // A lazy client connects when it is first used.
+            if while_down(shared, timer.as_mut(), poll_fn(|_| used(shared))).await.is_none() {
+                return;
+            }
+        } else {
+            poll_fn(|cx| poll_up(shared, cx, timer.as_mut())).await;
+        }
+        let backoff = match (first, options.reconnect) {
+            (_, Some(backoff)) => backoff,
+            (true, None) => Backoff::default(),
+            (false, None) => return give_up(shared),
+        };
+        let lost = !first;
+        if !connect(shared, timer.as_mut(), &connector, &options, backoff, lost).await {
+            return;
+        }
+        first = false;
+    }
+}
+
+/// Drives a client over a stream that cannot be made again.
+pub(super) async fn run_once(shared: Arc<Shared>) {
+    let guard = CloseOnDrop(shared);
+    let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
+    poll_fn(|cx| poll_up(&guard.0, cx, timer.as_mut())).await;
+    give_up(&guard.0);
+}
+
+fn give_up(shared: &Shared) {
+    let mut core = shared.lock();
+    if !matches!(core.link, Link::Closed) {
+        core.link = Link::Gone;
+        core.refuse();
+    }
+}
+
+/// Ready when a call waits for a connection.
+fn used(shared: &Shared) -> Poll<()> {
+    if shared.lock().connection.is_idle() { Poll::Pending } else { Poll::Ready(()) }
+}
+
+/// Connects, after a wait when a connection was lost, and again until it works. `false` when the client was closed.
+async fn connect<C: Connect>(
+    shared: &Shared,
+    mut timer: Pin<&mut Sleep>,
+    connector: &C,
+    options: &Options,
+    backoff: Backoff,
+    lost: bool,
+) -> bool {
+    if lost {
+        info!(peer = %shared.peer, "the connection was lost; connecting again in {:?}", backoff.wait(0));
+    }
+    let mut tries = 0;
+    loop {
+        if lost || tries > 0 {
+            let wait = tokio::time::sleep(backoff.wait(tries));
+            if while_down(shared, timer.as_mut(), wait).await.is_none() {
+                return false;
+            }
+        }
+        match while_down(shared, timer.as_mut(), attempt(connector, options)).await {
+            None => return false,
+            Some(Ok(stream)) => {
+                let mut core = shared.lock();
+                if matches!(core.link, Link::Closed) {
+                    return false;
+                }
+                core.install(Box::new(stream));
+                core.reconnects += u64::from(lost);
+                return true;
+            }
+            Some(Err(error)) => {
+                tries += 1;
+                debug!(peer = %shared.peer, %error, "cannot connect; trying again in {:?}", backoff.wait(tries));
+                let mut core = shared.lock();
+                core.failure = Some(Arc::new(error));
+                core.refuse();
+            }
+        }
+    }
+}
+
+/// Tries once to connect.
+pub(super) async fn attempt<C: Connect>(connector: &C, options: &Options) -> std::io::Result<C::Stream> {
+    match tokio::time::timeout(options.connect_timeout, connector.connect()).await {
+        Ok(result) => result,
+        Err(_) => {
+            let what = format!("nobody answered within {:?}", options.connect_timeout);
+            Err(std::io::Error::new(std::io::ErrorKind::TimedOut, what))
+        }
+    }
+}
+
+/// Waits for `done` while there is no connection, and meanwhile ends the calls that have waited for one long enough.
+/// `None` when the client was closed.
+async fn while_down<F: Future>(shared: &Shared, mut timer: Pin<&mut Sleep>, done: F) -> Option<F::Output> {
+    let mut done = pin!(done);
+    poll_fn(|cx| {
+        {
+            let mut core = shared.lock();
+            core.driver.clone_from(cx.waker());
+            core.driver_woken = false;
+            core.armed = None;
+            if matches!(core.link, Link::Closed) {
+                return Poll::Ready(None);
+            }
+        }
+        if let Poll::Ready(output) = done.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        loop {
+            let mut core = shared.lock();
+            let now = core.now();
+            let Some(at) = core.refuse_impatient(now) else { return Poll::Pending };
+            timer.as_mut().reset(core.moment(at));
+            drop(core);
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await
+}
+
+/// Drives a connection; ready when it has ended.
+fn poll_up(shared: &Shared, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<()> {
+    let mut core = shared.lock();
+    core.driver.clone_from(cx.waker());
+    core.driver_woken = false;
+    loop {
+        if !matches!(core.link, Link::Up(_)) {
+            return Poll::Ready(());
+        }
+        let ended = poll_once(&mut core, cx);
+        core.wake_callers();
+        if let Err(failure) = ended {
+            let now = core.now();
+            core.lose(failure, now);
+            return Poll::Ready(());
+        }
+        // Only ever set to an earlier time, or when it has fired: not once a call.
+        let next = core.next_deadline().filter(|at| core.armed.is_none_or(|armed| armed > *at));
+        let Some(at) = next else { return Poll::Pending };
+        core.armed = Some(at);
+        timer.as_mut().reset(core.moment(at));
+        if timer.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+    }
+}
+
+fn poll_once(core: &mut Core, cx: &mut Context<'_>) -> Result<(), Option<std::io::Error>> {
+    let now = core.now();
+    if core.armed.is_some_and(|at| at <= now) {
+        core.armed = None;
+    }
+    let due = core.next_deadline().is_some_and(|at| at <= now);
+    if matches!(core.pump, Pump::Caller(_)) && !due {
+        return Ok(());
+    }
+    core.pump = Pump::Driver;
+    // Before calls are given up: their replies may be in the stream already.
+    core.pump(cx, now)?;
+    if due {
+        core.handle_timeout(now);
+        core.pump(cx, now)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! One request and its answer, as a future. Dropping it never harms others: what was sent is still awaited and swallowed.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::core::{Caller, Core, Link, Pump, Shared};
+use super::queue::{Place, Ticket};
+use crate::Error;
+use crate::proto::client::{CallId, Failure, Outcome, StartError};
+use crate::proto::error::EncodeError;
+use crate::proto::{FunctionCode, Pdu, UnitId};
+
+/// Sends a request once. The answer's PDU fits the request; `None` when nobody answers such a request.
+pub(super) struct Exchange<'c> {
+    pub(super) shared: &'c Shared,
+    pub(super) unit: UnitId,
+    pub(super) timeout: Duration,
+    pub(super) request: &'c Pdu,
+    pub(super) stage: Stage,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Stage {
+    New,
+    Queued(Ticket),
+    Started(CallId),
+    Ended,
+}
+
+impl Future for Exchange<'_> {
+    type Output = Result<Option<Pdu>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let shared = self.shared;
+        let mut core = shared.lock();
+        let polled = match self.stage {
+            Stage::New => self.admit(&mut core, cx),
+            Stage::Queued(ticket) => self.poll_queued(&mut core, cx, ticket),
+            Stage::Started(call) => self.poll_started(&mut core, cx, call),
+            Stage::Ended => Poll::Pending, // polled again after it was ready: against the contract of futures
+        };
+        if polled.is_ready() {
+            self.stage = Stage::Ended;
+        }
+        polled
+    }
+}
+
+impl Exchange<'_> {
+    fn admit(&mut self, core: &mut Core, cx: &mut Context<'_>) -> Poll<Result<Option<Pdu>, Error>> {
+        if let Some(error) = self.hopeless(core) {
+            return Poll::Ready(Err(error));
+        }
+        if !core.queue.lets_in(core.connection.room()) {
+            let give_up = core.now() + self.timeout;
+            self.stage = Stage::Queued(core.queue.push(cx.waker().clone(), give_up));
+            return Poll::Pending;
+        }
+        self.start(core, cx)
+    }
+
+    fn poll_queued(
+        &mut self,
+        core: &mut Core,
+        cx: &mut Context<'_>,
+        ticket: Ticket,
+    ) -> Poll<Result<Option<Pdu>, Error>> {
+        match core.queue.poll(ticket, cx.waker()) {
+            Place::Waiting => Poll::Pending,
+            Place::Granted => {
+                core.queue.leave(ticket);
+                self.stage = Stage::New;
+                match self.hopeless(core) {
+                    Some(error) => Poll::Ready(Err(error)),
+                    None => self.start(core, cx),
+                }
+            }
+            Place::Refused | Place::Left => {
+                core.queue.leave(ticket);
+                Poll::Ready(Err(self.hopeless(core).unwrap_or_else(|| self.not_sent(core))))
+            }
+        }
+    }
+
+    fn start(&mut self, core: &mut Core, cx: &mut Context<'_>) -> Poll<Result<Option<Pdu>, Error>> {
+        let call = match core.connection.start(self.unit, self.request, self.timeout) {
+            Ok(call) => call,
+            Err(StartError::Invalid(error)) => return Poll::Ready(Err(Error::Invalid(error))),
+            // The queue lets in as many as there are slots.
+            Err(_) => return Poll::Ready(Err(Error::Invalid(EncodeError::Field("too many calls at a time")))),
+        };
+        self.stage = Stage::Started(call);
+        let now = core.now();
+        let caller = Caller { call, waker: cx.waker().clone(), give_up: now + self.timeout, timeout: self.timeout };
+        core.callers[call.index()] = Some(caller);
+        match core.link {
+            Link::Up(_) if core.is_lone() => {
+                core.pump = Pump::Caller(call);
+                if let Err(failure) = core.pump(cx, now) {
+                    core.lose(failure, now);
+                }
+                if core.next_deadline().is_some_and(|at| core.armed.is_none_or(|armed| armed > at)) {
+                    core.wake_driver();
+                }
+                // What stood in the stream may have ended it, but hardly ever does: the waker takes care of it.
+                core.wake_callers();
+            }
+            Link::Up(_) => {
+                let handed_over = core.pump != Pump::Driver;
+                core.pump = Pump::Driver;
+                if handed_over || core.connection.has_depth() {
+                    core.wake_driver();
+                }
+            }
+            _ => core.wake_driver(),
+        }
+        Poll::Pending
+    }
+
+    fn poll_started(
+        &mut self,
+        core: &mut Core,
+        cx: &mut Context<'_>,
+        call: CallId,
+    ) -> Poll<Result<Option<Pdu>, Error>> {
+        let mut outcome = core.connection.take(call);
+        if outcome.is_none() && core.pump == Pump::Caller(call) {
+            let now = core.now();
+            if let Err(failure) = core.pump(cx, now) {
+                core.lose(failure, now);
+            }
+            outcome = core.connection.take(call);
+            core.wake_callers();
+        }
+        let Some(outcome) = outcome else {
+            if let Some(caller) = &mut core.callers[call.index()] {
+                caller.waker.clone_from(cx.waker());
+            }
+            return Poll::Pending;
+        };
+        self.leave(core, call);
+        Poll::Ready(match outcome {
+            Outcome::Response(pdu) => Ok(Some(pdu)),
+            Outcome::Sent => Ok(None),
+            Outcome::Exception(code) => Err(Error::Exception(code)),
+            Outcome::Failed(failure) => Err(self.failed(core, failure)),
+        })
+    }
+
+    /// The slot is free, or will be.
+    fn leave(&self, core: &mut Core, call: CallId) {
+        core.callers[call.index()] = None;
+        if core.pump == Pump::Caller(call) {
+            core.leave_pump();
+        }
+        if core.queue.is_waiting() {
+            core.queue.grant(core.connection.room());
+        }
+    }
+
+    /// What a new call ends with at once, if there is no hope for it.
+    fn hopeless(&self, core: &Core) -> Option<Error> {
+        match core.link {
+            Link::Closed => Some(Error::Closed { sent: false }),
+            Link::Gone => Some(self.not_sent(core)),
+            Link::Up(_) | Link::Down => None,
+        }
+    }
+
+    fn failed(&self, core: &Core, failure: Failure) -> Error {
+        let closed = matches!(core.link, Link::Closed);
+        match (failure, FunctionCode::new(self.request.function_byte())) {
+            (Failure::NotSent, _) if closed => Error::Closed { sent: false },
+            (Failure::Lost, _) if closed => Error::Closed { sent: true },
+            (Failure::Timeout { mismatch }, Some(function)) => {
+                Error::Timeout { peer: self.peer(), function, after: self.timeout, instead: mismatch }
+            }
+            (Failure::Lost, Some(function)) => {
+                Error::Lost { peer: self.peer(), function, source: core.failure.clone() }
+            }
+            _ => self.not_sent(core),
+        }
+    }
+
+    fn not_sent(&self, core: &Core) -> Error {
+        let source = core.failure.clone().unwrap_or_else(|| {
+            let why = match core.link {
+                Link::Up(_) => io::Error::new(io::ErrorKind::TimedOut, "the line is never silent"),
+                _ => io::Error::new(io::ErrorKind::NotConnected, "the connection was closed by the peer"),
+            };
+            Arc::new(why)
+        });
+        Error::Connect { peer: self.peer(), source }
+    }
+
+    fn peer(&self) -> Arc<str> {
+        self.shared.peer.clone()
+    }
+}
+
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        match self.stage {
+            Stage::New | Stage::Ended => {}
+            Stage::Queued(ticket) => {
+                let mut core = self.shared.lock();
+                core.queue.leave(ticket);
+                let room = core.connection.room();
+                core.queue.grant(room);
+            }
+            Stage::Started(call) => {
+                let mut core = self.shared.lock();
+                core.connection.cancel(call);
+                self.leave(&mut core, call);
+            }
+        }
+    }
+}

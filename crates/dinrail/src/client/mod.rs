@@ -1,0 +1,224 @@
+//! The client: a cheap handle, typed methods, and one task that keeps the connection.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), dinrail::Error> {
+//! use dinrail::Client;
+//!
+//! let client = Client::connect("192.168.0.10:502").await?;
+//! let registers = client.read_holding_registers(0, 10).await?;
+//! client.unit(5).write_coil(3, true).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! - Any number of tasks may call at a time, on clones of one handle. Requests queue; how many are on the line at a time
+//!   is [`Options::depth`].
+//! - Dropping a call's future is safe: its reply, should it come, is given to nobody.
+//! - A lost connection is made again in the background. A call in the meantime waits for the next try, no longer than
+//!   its timeout, and when that fails ends with [`Error::Connect`]: then it was certainly not sent.
+//! - Nothing is sent twice unless [`Options::retry`] says so.
+//! - When the last handle is dropped the connection closes.
+
+mod core;
+mod driver;
+mod exchange;
+mod maintenance;
+mod methods;
+mod options;
+mod queue;
+mod records;
+mod retry;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::options::{Backoff, MAX_DEPTH, Options};
+pub use self::retry::Retry;
+
+use self::core::{Core, Link, Shared};
+use self::exchange::{Exchange, Stage};
+use crate::Error;
+use crate::proto::{Framing, Pdu, Request, UnitId};
+use crate::transport::{Burst, Connect, Stream, Tcp};
+
+/// A client of one server, gateway or serial line. Clones share the connection.
+#[derive(Clone)]
+pub struct Client {
+    handle: Arc<Handle>,
+    unit: UnitId,
+    timeout: Duration,
+    retry: Retry,
+}
+
+/// Closes the connection when the last handle is dropped.
+struct Handle {
+    shared: Arc<Shared>,
+    framing: Framing,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.lock().close();
+    }
+}
+
+/// What a client has seen since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Calls that got no answer in time.
+    pub timeouts: u64,
+    /// Replies to calls that had already timed out.
+    pub late: u64,
+    /// Frames that belong to no call at all.
+    pub orphans: u64,
+    /// Replies that claimed to be for an open call and did not fit it.
+    pub mismatches: u64,
+    /// Bytes that were no frame.
+    pub noise: u64,
+    /// How often a lost connection was made again.
+    pub reconnects: u64,
+}
+
+impl Client {
+    /// Connects to a Modbus TCP server: `host:port`, or `host` alone for port 502. Tries once.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] when nobody answers there.
+    pub async fn connect(server: impl Into<Tcp>) -> Result<Self, Error> {
+        Self::connect_with(server.into(), Options::default()).await
+    }
+
+    /// Connects over any transport. Tries once; when the connection is lost later, it is made again as
+    /// [`Options::reconnect`] says.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] when it cannot.
+    pub async fn connect_with(connector: impl Connect, options: Options) -> Result<Self, Error> {
+        let peer: Arc<str> = connector.to_string().into();
+        match driver::attempt(&connector, &options).await {
+            Ok(stream) => Ok(Self::spawn(peer, connector, options, Link::Up(Box::new(stream)))),
+            Err(error) => Err(Error::Connect { peer, source: Arc::new(error) }),
+        }
+    }
+
+    /// A client that connects when it is first used, and from then on stays connected.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn lazy(connector: impl Connect, options: Options) -> Self {
+        let peer = connector.to_string().into();
+        Self::spawn(peer, connector, options, Link::Down)
+    }
+
+    fn spawn(peer: Arc<str>, connector: impl Connect, options: Options, link: Link) -> Self {
+        let (framing, burst) = (connector.framing(), connector.burst());
+        let core = Core::new(&options, framing, burst, connector.byte_time(), link);
+        let (client, shared) = Self::new(peer, core, framing, &options);
+        tokio::spawn(driver::run(shared, connector, options));
+        client
+    }
+
+    /// A client over a stream that is already there. When that ends, so does the client.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn over(stream: impl Stream, framing: Framing, options: Options) -> Self {
+        let core = Core::new(&options, framing, Burst::Never, Duration::ZERO, Link::Up(Box::new(stream)));
+        let (client, shared) = Self::new("the stream".into(), core, framing, &options);
+        tokio::spawn(driver::run_once(shared));
+        client
+    }
+
+    fn new(peer: Arc<str>, core: Core, framing: Framing, options: &Options) -> (Self, Arc<Shared>) {
+        let shared = Arc::new(Shared::new(peer, core));
+        let handle = Arc::new(Handle { shared: shared.clone(), framing });
+        (Self { handle, unit: options.unit, timeout: options.timeout, retry: options.retry }, shared)
+    }
+
+    /// A handle on the same connection whose calls go to `unit`.
+    #[must_use]
+    pub fn unit(&self, unit: impl Into<UnitId>) -> Self {
+        Self { unit: unit.into(), ..self.clone() }
+    }
+
+    /// A handle on the same connection whose calls wait for an answer for so long.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        Self { timeout, ..self.clone() }
+    }
+
+    /// A handle on the same connection with other retries.
+    #[must_use]
+    pub fn with_retry(&self, retry: Retry) -> Self {
+        Self { retry, ..self.clone() }
+    }
+
+    /// Who is at the other end, as errors name it.
+    pub fn peer(&self) -> &str {
+        &self.handle.shared.peer
+    }
+
+    /// How frames are laid on the line.
+    pub fn framing(&self) -> Framing {
+        self.handle.framing
+    }
+
+    /// Whether there is a connection, as far as is known. One that the peer has closed is noticed at the next call, or
+    /// about a timeout after the last one.
+    pub fn is_connected(&self) -> bool {
+        matches!(self.handle.shared.lock().link, Link::Up(_))
+    }
+
+    /// What was seen so far.
+    pub fn stats(&self) -> Stats {
+        self.handle.shared.lock().stats()
+    }
+
+    /// Closes the connection, for all clones. Calls that have not ended end with [`Error::Closed`], and so do later
+    /// ones. Closing again does nothing.
+    pub fn close(&self) {
+        self.handle.shared.lock().close();
+    }
+
+    /// Sends a request's PDU as it is. `None` when nobody answers such a request: a broadcast, or FC 8 / 4.
+    ///
+    /// # Errors
+    /// [`Error::Exception`] when the device refuses, and all others that a call can end with.
+    pub async fn call_pdu(&self, request: &Pdu) -> Result<Option<Pdu>, Error> {
+        let mut tries = 1;
+        loop {
+            let error = match self.call_once(self.unit, request).await {
+                Err(error) => error,
+                answered => return answered,
+            };
+            let Some(wait) = self.retry.after(tries, request.function_byte(), &error) else { return Err(error) };
+            tokio::time::sleep(wait).await;
+            tries += 1;
+        }
+    }
+
+    /// Sends any request. The reply's bytes fit it: [`Response::decode`](crate::proto::Response::decode) succeeds on
+    /// them. `None` when nobody answers such a request.
+    ///
+    /// # Errors
+    /// As [`call_pdu`](Self::call_pdu), and [`Error::Invalid`] for a request that the specification does not allow.
+    pub async fn call(&self, request: &Request<'_>) -> Result<Option<Pdu>, Error> {
+        self.call_pdu(&request.encode()?).await
+    }
+
+    fn call_once<'c>(&'c self, unit: UnitId, request: &'c Pdu) -> Exchange<'c> {
+        Exchange { shared: &self.handle.shared, unit, timeout: self.timeout, request, stage: Stage::New }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("peer", &self.peer())
+            .field("unit", &self.unit)
+            .field("timeout", &self.timeout)
+            .field("connected", &self.is_connected())
+            .finish_non_exhaustive()
+    }
+}

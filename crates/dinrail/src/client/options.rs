@@ -1,0 +1,136 @@
+//! How a client behaves.
+
+use std::time::Duration;
+
+use super::Retry;
+use crate::proto::UnitId;
+use crate::proto::client;
+use crate::transport::Burst;
+
+/// The most requests that a client keeps unanswered on one connection.
+pub const MAX_DEPTH: usize = super::core::SLOTS;
+
+/// How a [`Client`](super::Client) behaves. Start from [`Options::default`] and change what differs.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// The unit that calls go to, unless [`Client::unit`](super::Client::unit) says otherwise. Default 1.
+    pub unit: UnitId,
+    /// How long an answer may take, counted from when the request was sent. Default 1 s.
+    pub timeout: Duration,
+    /// How many requests may be unanswered at a time, 1 to 16; always 1 on serial framings. Default 1, since some
+    /// devices break with more.
+    pub depth: usize,
+    /// How long one try to connect may take. Default 3 s.
+    pub connect_timeout: Duration,
+    /// How to come back after the connection was lost; `None` not to. Default from 0.1 s doubling to 30 s.
+    pub reconnect: Option<Backoff>,
+    /// What is asked again after a failure. Default nothing.
+    pub retry: Retry,
+    /// Serial: how long a broadcast takes before the next request may follow. Default 100 ms.
+    pub broadcast_delay: Duration,
+    /// Serial: how long a unit that gave no answer is left alone; `None`, the default, for as long as the timeout.
+    pub quarantine: Option<Duration>,
+    /// Serial: whether the line repeats what is sent. Default false.
+    pub local_echo: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            unit: UnitId(1),
+            timeout: Duration::from_secs(1),
+            depth: 1,
+            connect_timeout: Duration::from_secs(3),
+            reconnect: Some(Backoff::default()),
+            retry: Retry::none(),
+            broadcast_delay: Duration::from_millis(100),
+            quarantine: None,
+            local_echo: false,
+        }
+    }
+}
+
+macro_rules! with {
+    ($($(#[$doc:meta])* $name:ident, $field:ident: $type:ty;)*) => {
+        impl Options {
+            $(
+                $(#[$doc])*
+                #[must_use]
+                pub fn $name(mut self, $field: impl Into<$type>) -> Self {
+                    self.$field = $field.into();
+                    self
+                }
+            )*
+        }
+    };
+}
+
+with! {
+    /// Sets [`unit`](Self::unit).
+    with_unit, unit: UnitId;
+    /// Sets [`timeout`](Self::timeout).
+    with_timeout, timeout: Duration;
+    /// Sets [`depth`](Self::depth).
+    with_depth, depth: usize;
+    /// Sets [`connect_timeout`](Self::connect_timeout).
+    with_connect_timeout, connect_timeout: Duration;
+    /// Sets [`reconnect`](Self::reconnect).
+    with_reconnect, reconnect: Option<Backoff>;
+    /// Sets [`retry`](Self::retry).
+    with_retry, retry: Retry;
+    /// Sets [`broadcast_delay`](Self::broadcast_delay).
+    with_broadcast_delay, broadcast_delay: Duration;
+    /// Sets [`quarantine`](Self::quarantine).
+    with_quarantine, quarantine: Option<Duration>;
+    /// Sets [`local_echo`](Self::local_echo).
+    with_local_echo, local_echo: bool;
+}
+
+impl Options {
+    /// What the state machine is told.
+    pub(super) fn protocol(
+        &self,
+        framing: crate::proto::Framing,
+        burst: Burst,
+        byte_time: Duration,
+    ) -> client::Options {
+        let mut options = client::Options::new(framing);
+        options.depth = self.depth;
+        options.broadcast_delay = self.broadcast_delay;
+        options.quarantine = self.quarantine;
+        options.local_echo = self.local_echo;
+        options.byte_time = byte_time;
+        if let Burst::Silence(gap) = burst {
+            options.frame_gap = gap;
+        }
+        options
+    }
+}
+
+/// Waits that double from a least to a most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The first wait.
+    pub min: Duration,
+    /// The longest wait.
+    pub max: Duration,
+}
+
+impl Backoff {
+    /// Waits from `min`, doubling, to `max`.
+    pub const fn new(min: Duration, max: Duration) -> Self {
+        Self { min, max }
+    }
+
+    /// The wait before try number `tries` (0 is the first one after a failure).
+    pub(super) fn wait(&self, tries: u32) -> Duration {
+        self.min.saturating_mul(2u32.saturating_pow(tries)).min(self.max)
+    }
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::new(Duration::from_millis(100), Duration::from_secs(30))
+    }
+}

@@ -1,0 +1,59 @@
+//! What carries frames: any byte stream, a framing, and how a burst ends.
+//!
+//! [`Connect`] makes the client's end of a stream, [`Listener`] the server's. Implement them to run over a transport of
+//! your own.
+
+mod listener;
+mod tcp;
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+pub use self::listener::{Listener, TcpListener};
+pub use self::tcp::Tcp;
+use crate::proto::Framing;
+
+/// How one tells that no more bytes of a frame will come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Burst {
+    /// One does not: a frame may come in any pieces, at any time (TCP).
+    Never,
+    /// By a silence of this length: serial lines, t3.5 (SL 2.5.1.1). Requests keep the same distance.
+    Silence(Duration),
+    /// Each read brings whole frames (datagrams).
+    EachRead,
+}
+
+/// A bidirectional byte stream.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
+
+/// Where a client connects to, and how frames travel there. Its `Display` names the peer in errors.
+pub trait Connect: fmt::Display + Send + Sync + 'static {
+    /// What a connection is.
+    type Stream: Stream;
+
+    /// Makes a connection. It is dropped when the client's connect timeout has passed.
+    fn connect(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+
+    /// How frames are laid on the stream.
+    fn framing(&self) -> Framing {
+        Framing::Tcp
+    }
+
+    /// How a burst ends.
+    fn burst(&self) -> Burst {
+        Burst::Never
+    }
+
+    /// How long one byte takes on a serial line; zero where that does not matter.
+    fn byte_time(&self) -> Duration {
+        Duration::ZERO
+    }
+}
