@@ -32,6 +32,7 @@ use self::line::Line;
 use self::slot::{Slot, Stage};
 use self::transaction::Transactions;
 use crate::UnitId;
+use crate::adu::{Decoder, Side};
 use crate::error::EncodeError;
 use crate::pdu::{FunctionCode, Pdu};
 
@@ -65,6 +66,7 @@ pub struct Connection<const N: usize> {
     next_order: u32,
     transactions: Transactions<N>,
     line: Line,
+    decoder: Decoder,
     /// Bytes that were shown and not consumed, and how many of those lie before a request and so cannot answer it.
     unconsumed: usize,
     stale: usize,
@@ -78,6 +80,9 @@ impl<const N: usize> Connection<N> {
     pub fn new(options: Options) -> Self {
         let () = Self::FITS;
         let depth = if options.is_serial() { 1 } else { options.depth.clamp(1, N) };
+        // An echo is a request: on a line that has one, both may be found.
+        let side = if options.local_echo { Side::Bus } else { Side::Replies };
+        let decoder = Decoder::new(options.framing, side).with_custom_lengths(options.custom_lengths);
         Self {
             options: Options { depth, ..options },
             slots: core::array::from_fn(|_| Slot::new()),
@@ -88,6 +93,7 @@ impl<const N: usize> Connection<N> {
             next_order: 0,
             transactions: Transactions::new(),
             line: Line::new(),
+            decoder,
             unconsumed: 0,
             stale: 0,
             stats: Stats::default(),

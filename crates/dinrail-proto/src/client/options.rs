@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use crate::Framing;
+use crate::adu::CustomLength;
 
 /// How a [`Connection`](super::Connection) uses its line. Build it with [`Options::new`] and set what differs.
 #[derive(Clone, Debug)]
@@ -28,6 +29,9 @@ pub struct Options {
     pub quarantine: Option<Duration>,
     /// Serial: whether the line repeats what we send (two-wire RS-485 adapters that leave their receiver on).
     pub local_echo: bool,
+    /// RTU: how long the replies to functions are that the specification does not define, so that they are framed
+    /// without waiting for silence. Default none.
+    pub custom_lengths: &'static [CustomLength],
 }
 
 impl Options {
@@ -41,6 +45,7 @@ impl Options {
             byte_time: Duration::ZERO,
             quarantine: None,
             local_echo: false,
+            custom_lengths: &[],
         }
     }
 

@@ -3,7 +3,7 @@
 use super::outcome::Mismatch;
 use super::slot::{Stage, verify};
 use super::{Connection, Unframeable, bits, lowest};
-use crate::adu::{self, Decoded};
+use crate::adu::{Decoded, Decoder};
 use crate::error::ReplyError;
 use crate::pdu::Pdu;
 use crate::{Adu, Framing, Instant};
@@ -19,12 +19,31 @@ impl<const N: usize> Connection<N> {
         if bytes.len() > self.unconsumed {
             self.line.active(now, self.options.frame_gap);
         }
+        let used = self.consume(bytes, false)?;
+        self.unconsumed = bytes.len() - used;
+        Ok(used)
+    }
+
+    /// The line has fallen silent, or the datagram ends here: `bytes`, shown before and not consumed, are all there
+    /// will be. They are consumed, all of them.
+    pub fn end_of_burst(&mut self, bytes: &mut [u8]) {
+        // What is unframeable at the end of a datagram is no worse than other noise: the next one starts afresh.
+        if self.consume(bytes, true).is_err() {
+            self.stats.noise += bytes.len() as u64;
+        }
+        self.unconsumed = 0;
+        self.stale = 0;
+    }
+
+    /// Takes frames from the front until none is complete, and returns how many bytes were used.
+    fn consume(&mut self, bytes: &mut [u8], at_end: bool) -> Result<usize, Unframeable> {
+        // What came before the request is not looked at.
         let mut used = self.stale.min(bytes.len());
         self.stale -= used;
         self.stats.noise += used as u64;
         loop {
             used += self.swallow_echo(&bytes[used..]);
-            match self.decode(&mut bytes[used..]) {
+            match self.decoder().decode(&mut bytes[used..], at_end) {
                 Decoded::Frame { adu, length } => {
                     used += length;
                     self.receive(&adu);
@@ -33,26 +52,19 @@ impl<const N: usize> Connection<N> {
                     used += length;
                     self.stats.noise += length as u64;
                 }
-                Decoded::Incomplete => break,
+                Decoded::Incomplete => return Ok(used),
                 Decoded::Unframeable { length } => return Err(Unframeable { length }),
             }
         }
-        self.unconsumed = bytes.len() - used;
-        Ok(used)
     }
 
-    /// The line has fallen silent, or the datagram ends here: `bytes`, shown before and not consumed, will not become a
-    /// frame any more. They are consumed, all of them.
-    pub fn end_of_burst(&mut self, _now: Instant, bytes: &mut [u8]) {
-        self.stats.noise += bytes.len() as u64;
-        self.unconsumed = 0;
-        self.stale = 0;
-    }
-
-    fn decode<'b>(&self, bytes: &'b mut [u8]) -> Decoded<'b> {
-        match self.options.framing {
-            Framing::Tcp => adu::decode_mbap(bytes),
-            Framing::Rtu | Framing::Ascii => Decoded::Incomplete,
+    /// A unit of the reserved range is only heard when it was asked.
+    fn decoder(&self) -> Decoder {
+        match lowest(self.open) {
+            Some(index) if self.options.is_serial() && !self.slots[index].unit.is_serial_device() => {
+                self.decoder.with_reserved_units()
+            }
+            _ => self.decoder,
         }
     }
 

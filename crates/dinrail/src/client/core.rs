@@ -238,7 +238,7 @@ impl Core {
         })?;
         match self.burst {
             Burst::EachRead => {
-                self.connection.end_of_burst(now, &mut self.input[used..end]);
+                self.connection.end_of_burst(&mut self.input[used..end]);
                 self.filled = 0;
             }
             _ => {
@@ -258,7 +258,7 @@ impl Core {
         if self.burst_end.is_some_and(|end| end <= now) {
             self.burst_end = None;
             let filled = std::mem::take(&mut self.filled);
-            self.connection.end_of_burst(now, &mut self.input[..filled]);
+            self.connection.end_of_burst(&mut self.input[..filled]);
         }
         self.connection.handle_timeout(now);
     }

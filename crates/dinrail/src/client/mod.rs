@@ -27,6 +27,7 @@ mod options;
 mod queue;
 mod records;
 mod retry;
+mod service;
 
 use std::fmt;
 use std::sync::Arc;
@@ -186,13 +187,17 @@ impl Client {
     /// # Errors
     /// [`Error::Exception`] when the device refuses, and all others that a call can end with.
     pub async fn call_pdu(&self, request: &Pdu) -> Result<Option<Pdu>, Error> {
+        self.call_with(self.unit, request, self.retry).await
+    }
+
+    async fn call_with(&self, unit: UnitId, request: &Pdu, retry: Retry) -> Result<Option<Pdu>, Error> {
         let mut tries = 1;
         loop {
-            let error = match self.call_once(self.unit, request).await {
+            let error = match self.call_once(unit, request).await {
                 Err(error) => error,
                 answered => return answered,
             };
-            let Some(wait) = self.retry.after(tries, request.function_byte(), &error) else { return Err(error) };
+            let Some(wait) = retry.after(tries, request.function_byte(), &error) else { return Err(error) };
             tokio::time::sleep(wait).await;
             tries += 1;
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Retry;
 use crate::proto::UnitId;
+use crate::proto::adu::CustomLength;
 use crate::proto::client;
 use crate::transport::Burst;
 
@@ -33,6 +34,8 @@ pub struct Options {
     pub quarantine: Option<Duration>,
     /// Serial: whether the line repeats what is sent. Default false.
     pub local_echo: bool,
+    /// RTU: how long replies are whose functions the specification does not define. Default none.
+    pub custom_lengths: &'static [CustomLength],
 }
 
 impl Default for Options {
@@ -47,6 +50,7 @@ impl Default for Options {
             broadcast_delay: Duration::from_millis(100),
             quarantine: None,
             local_echo: false,
+            custom_lengths: &[],
         }
     }
 }
@@ -85,6 +89,8 @@ with! {
     with_quarantine, quarantine: Option<Duration>;
     /// Sets [`local_echo`](Self::local_echo).
     with_local_echo, local_echo: bool;
+    /// Sets [`custom_lengths`](Self::custom_lengths).
+    with_custom_lengths, custom_lengths: &'static [CustomLength];
 }
 
 impl Options {
@@ -100,6 +106,7 @@ impl Options {
         options.broadcast_delay = self.broadcast_delay;
         options.quarantine = self.quarantine;
         options.local_echo = self.local_echo;
+        options.custom_lengths = self.custom_lengths;
         options.byte_time = byte_time;
         if let Burst::Silence(gap) = burst {
             options.frame_gap = gap;

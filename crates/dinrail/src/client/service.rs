@@ -1,0 +1,24 @@
+//! A client as a service: what makes a forwarding gateway of a server.
+
+use super::{Client, Retry};
+use crate::proto::{ExceptionCode, Pdu};
+use crate::service::{Call, Reply, Service};
+
+/// Forwards each request, byte for byte, to the unit that it is for, and answers what the device answers.
+///
+/// Without a connection the answer is exception 0x0A and without an answer 0x0B, after which nobody knows what became of
+/// a write. Writes are never sent twice, whatever the handle's retries say; busy devices, whose exception says that
+/// nothing was done, aside.
+impl Service for Client {
+    async fn call(&self, mut call: Call<'_>) -> Reply {
+        let Ok(request) = Pdu::new(call.pdu()) else { return Reply::Exception(ExceptionCode::IllegalFunction) };
+        let retry = Retry { writes: false, ..self.retry };
+        match self.call_with(call.unit(), &request, retry).await {
+            Ok(Some(response)) => call.respond_pdu(&response),
+            Ok(None) => Reply::Silent,
+            Err(error) => {
+                Reply::Exception(error.as_gateway_exception().unwrap_or(ExceptionCode::GatewayPathUnavailable))
+            }
+        }
+    }
+}
