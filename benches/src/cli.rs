@@ -51,7 +51,7 @@ pub struct Run {
     #[arg(long, default_value_t = 5)]
     pub rounds: u32,
     /// Milliseconds that a server or client is measured in a round.
-    #[arg(long, default_value_t = 700)]
+    #[arg(long, default_value_t = 600)]
     pub millis: u64,
     /// Two short rounds and fewer idle peers, for a look; the report goes to benches/.work.
     #[arg(long)]
@@ -96,7 +96,7 @@ pub struct Instructions {
     #[arg(long)]
     pub limit_fc3x125: Option<u64>,
     /// Requests in the longer of the two runs; the other has a tenth.
-    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1_000..=1_000_000))]
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1_000..=200_000))]
     pub requests: u64,
 }
 

@@ -19,7 +19,13 @@ pub use self::outcome::Outcome;
 use crate::frame::Kind;
 
 /// Without any reply for this long, what is still open is lost.
-const STALL: Duration = Duration::from_secs(1);
+const STALL: Duration = Duration::from_secs(2);
+
+/// Time for what is open when a run asks no more, however steadily it trickles in.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Time for a run that ends with a number of requests: valgrind serves a few thousand a second.
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// Connections opened before each is made to answer: fewer than the backlog of 100 that some peers listen with.
 const CHUNK: usize = 64;
@@ -53,6 +59,14 @@ impl Until {
             Self::Elapsed(limit) if elapsed < limit => u64::MAX,
             Self::Elapsed(_) => 0,
             Self::Asked(limit) => limit.saturating_sub(asked),
+        }
+    }
+
+    /// How long a run may take at most.
+    fn deadline(self) -> Duration {
+        match self {
+            Self::Elapsed(limit) => limit + DRAIN,
+            Self::Asked(_) => LONGEST,
         }
     }
 }
@@ -121,7 +135,7 @@ impl Load {
         }
         let mut events = Events::with_capacity(1024);
         let mut progress = Instant::now();
-        while outcome.settled() < asked && progress.elapsed() < STALL {
+        while outcome.settled() < asked && progress.elapsed() < STALL && start.elapsed() < until.deadline() {
             if let Err(e) = self.poll.poll(&mut events, Some(STALL / 4)) {
                 if e.kind() == std::io::ErrorKind::Interrupted {
                     continue;
@@ -147,5 +161,70 @@ impl Load {
     /// Takes what the event announces; the time is that of the last read.
     fn hear(connection: &mut Connection, event: &Event, shared: &mut Shared, outcome: &mut Outcome) -> Instant {
         if event.is_readable() { connection.hear(event.is_read_closed(), shared, outcome) } else { Instant::now() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::burst::{Burst, Leftover, Scratch};
+    use crate::frame::{Image, push_reply};
+
+    /// What a load sees of a server that does `spoil` to its `nth` reply.
+    fn load_on(nth: u32, spoil: fn(&mut Vec<u8>)) -> Outcome {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+        let target = listener.local_addr().expect("it is bound");
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("the load connects");
+            let (image, mut scratch, mut leftover) = (Image::new(), Scratch::new(), Leftover::default());
+            let mut count = 0;
+            let mut replies = Vec::new();
+            while scratch.read_frames(&mut stream, &mut leftover, |frame| {
+                let mut reply = Vec::new();
+                push_reply(&mut reply, &image, frame).expect("one of ours");
+                count += 1;
+                if count == nth {
+                    spoil(&mut reply);
+                }
+                replies.append(&mut reply);
+            }) != Burst::Ended
+            {
+                stream.write_all(&replies).expect("the load reads");
+                replies.clear();
+            }
+        });
+        let mut load =
+            Load::connect(&Plan { target, connections: 1, depth: 4, kind: Kind::Read10 }).expect("it answers");
+        let outcome = load.run(Until::Asked(100));
+        drop(load);
+        server.join().expect("the server does not panic");
+        outcome
+    }
+
+    #[test]
+    fn a_right_server_is_clean() {
+        let outcome = load_on(0, |_| ());
+        assert!(outcome.is_clean() && outcome.requests == 100, "{}", outcome.faults());
+    }
+
+    #[test]
+    fn a_wrong_value_is_counted() {
+        let outcome = load_on(50, |reply| reply[28] ^= 1);
+        assert_eq!((outcome.requests, outcome.faults().as_str()), (99, "1 wrong"));
+    }
+
+    #[test]
+    fn a_lost_reply_is_counted_and_the_run_ends() {
+        let outcome = load_on(50, Vec::clear);
+        assert_eq!((outcome.requests, outcome.faults().as_str()), (99, "1 lost"));
+    }
+
+    #[test]
+    fn a_reply_that_comes_twice_is_counted() {
+        let outcome = load_on(50, |reply| reply.extend_from_within(..));
+        assert_eq!((outcome.requests, outcome.faults().as_str()), (100, "1 unasked for"));
     }
 }

@@ -10,19 +10,24 @@ use serde::{Deserialize, Serialize};
 pub struct Missing {
     /// What is not there.
     pub what: String,
-    /// The command that brings it.
-    pub install: String,
+    /// What to do about it.
+    pub remedy: String,
 }
 
 impl Missing {
     fn new(what: impl Into<String>, install: &str) -> Self {
-        Self { what: what.into(), install: format!("benches/setup.sh (or: {install})") }
+        Self { what: what.into(), remedy: format!("install it with benches/setup.sh, or {install}") }
+    }
+
+    /// A peer that is there and does not work.
+    pub fn broken(error: &anyhow::Error) -> Self {
+        Self { what: format!("it does not start: {error:#}"), remedy: "run benches/setup.sh again".to_owned() }
     }
 }
 
 impl std::fmt::Display for Missing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}; install it with {}", self.what, self.install)
+        write!(f, "{}; {}", self.what, self.remedy)
     }
 }
 
@@ -60,9 +65,12 @@ pub fn libmodbus() -> Result<Command, Missing> {
     Ok(Command::new(program))
 }
 
-/// dinrail itself, while its crate is not there to build against.
-pub fn dinrail() -> Result<Command, Missing> {
-    Err(Missing::new("crates/dinrail has no server and client yet", "build it, and src/server/dinrail.rs on it"))
+/// dinrail's client, while it is not there to build against.
+pub fn dinrail_client() -> Result<Command, Missing> {
+    Err(Missing {
+        what: "crates/dinrail has no client yet".to_owned(),
+        remedy: "write src/client/dinrail.rs".to_owned(),
+    })
 }
 
 /// pymodbus, in the virtual environment that setup.sh makes.

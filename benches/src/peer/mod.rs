@@ -80,7 +80,6 @@ impl ServerName {
     /// The foreign program, or `None` for those in this binary.
     pub fn program(self) -> Option<Result<Command, Missing>> {
         let program = match self {
-            Self::Dinrail => foreign::dinrail(),
             Self::Libmodbus => foreign::libmodbus(),
             Self::Pymodbus => foreign::pymodbus(),
             Self::ModbusSerial => foreign::modbus_serial(),
@@ -127,7 +126,7 @@ impl ClientName {
     /// The foreign program, or `None` for those in this binary.
     pub fn program(self, port: u16, shape: Shape, milliseconds: u64) -> Option<Result<Command, Missing>> {
         let (program, way) = match self {
-            Self::Dinrail => (foreign::dinrail(), None),
+            Self::Dinrail => (foreign::dinrail_client(), None),
             Self::Libmodbus => (foreign::libmodbus(), None),
             Self::PymodbusSync => (foreign::pymodbus(), Some("sync")),
             Self::PymodbusAsync => (foreign::pymodbus(), Some("async")),

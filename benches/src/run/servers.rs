@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::ValueEnum;
 
 use crate::frame::Kind;
 use crate::load::{Load, Outcome, Plan, Until};
-use crate::peer::ServerName;
+use crate::peer::{Missing, ServerName};
 use crate::process::Server;
 use crate::results::{Cell, Figure, Results, Sample};
 
@@ -32,30 +32,33 @@ const fn cell(kind: Kind, connections: usize, depth: usize) -> Cell {
     Cell { kind, connections, depth }
 }
 
+/// A server of the run; none if it could not be started again.
+struct Contestant {
+    name: ServerName,
+    server: Option<Server>,
+}
+
 /// Adds a figure for each server under each load.
 pub(super) fn measure(results: &mut Results, rounds: u32, window: Duration) -> Result<()> {
-    let mut running = Vec::new();
-    for &name in ServerName::value_variants() {
-        match name.program() {
-            Some(Err(missing)) => results.missing.push((name.label().to_owned(), missing)),
-            None | Some(Ok(_)) => running.push((name, Server::start(name)?)),
-        }
-    }
+    let mut running = start_all(results)?;
     for cell in CELLS {
         println!("{cell}");
-        let mut figures: Vec<_> = running.iter().map(|(name, _)| Figure::new(*name, cell)).collect();
+        let mut figures: Vec<_> = running.iter().map(|contestant| Figure::new(contestant.name, cell)).collect();
         for round in 0..rounds as usize {
             for turn in 0..running.len() {
                 let at = (round + turn) % running.len();
-                let (figure, (name, server)) = (&mut figures[at], &mut running[at]);
+                let (figure, contestant) = (&mut figures[at], &mut running[at]);
                 if figure.trouble.is_some() {
                     continue;
                 }
-                figure.take(sample(server, cell, window));
+                figure.take(match &contestant.server {
+                    Some(server) => sample(server, cell, window),
+                    None => Err(anyhow!("it did not start again after the trouble before")),
+                });
                 if let Some(trouble) = &figure.trouble {
-                    println!("  {}: {trouble}", name.label());
+                    println!("  {}: {trouble}", contestant.name.label());
                     // Whatever state that left it in is not the next load's concern.
-                    *server = Server::start(*name)?;
+                    contestant.server = Server::start(contestant.name).ok();
                 }
             }
         }
@@ -63,6 +66,26 @@ pub(super) fn measure(results: &mut Results, rounds: u32, window: Duration) -> R
         results.servers.append(&mut figures);
     }
     Ok(())
+}
+
+/// Starts whoever is there. Only the floor is indispensable.
+fn start_all(results: &mut Results) -> Result<Vec<Contestant>> {
+    let mut running = Vec::new();
+    for &name in ServerName::value_variants() {
+        let started = match name.program() {
+            Some(Err(missing)) => Err(missing),
+            None | Some(Ok(_)) => Server::start(name).map_err(|error| Missing::broken(&error)),
+        };
+        match started {
+            Ok(server) => running.push(Contestant { name, server: Some(server) }),
+            Err(missing) if name == ServerName::Floor => bail!("the floor: {missing}"),
+            Err(missing) => {
+                println!("{}: {missing}", name.label());
+                results.missing.push((name.label().to_owned(), missing));
+            }
+        }
+    }
+    Ok(running)
 }
 
 fn sample(server: &Server, cell: Cell, window: Duration) -> Result<Sample> {

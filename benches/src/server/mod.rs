@@ -2,6 +2,7 @@
 //! 127.0.0.1 and ends when its standard input closes, so that none outlives the one who started it.
 
 mod bare_tokio;
+mod dinrail;
 mod floor;
 mod store;
 mod tokio_modbus;
@@ -24,25 +25,32 @@ const BACKLOG: i32 = 4096;
 
 /// Serves as `server` until standard input closes; `port` 0 is any.
 pub fn serve(server: ServerName, port: u16) -> Result<()> {
-    let listener = listen(port)?;
-    println!("ready {}", listener.local_addr()?.port());
-    std::io::stdout().flush()?;
     match server {
-        ServerName::Floor => floor::serve(listener),
-        ServerName::BareTokio => bare_tokio::serve(listener),
-        ServerName::TokioModbus => tokio_modbus::serve(listener, true),
-        ServerName::TokioModbusNagle => tokio_modbus::serve(listener, false),
+        ServerName::Floor => floor::serve(listen(port)?),
+        ServerName::BareTokio => bare_tokio::serve(listen(port)?),
+        ServerName::Dinrail => dinrail::serve(port),
+        ServerName::TokioModbus => tokio_modbus::serve(listen(port)?, true),
+        ServerName::TokioModbusNagle => tokio_modbus::serve(listen(port)?, false),
         other => bail!("{} is not in this binary", other.label()),
     }
 }
 
+/// Listens and says so.
 fn listen(port: u16) -> Result<TcpListener> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None)?;
     socket.set_reuse_address(true)?;
     socket.bind(&address.into()).with_context(|| format!("{address} can't be listened on; name another port"))?;
     socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    let listener = TcpListener::from(socket);
+    announce(listener.local_addr()?.port())?;
+    Ok(listener)
+}
+
+/// Tells whoever started us where we listen.
+fn announce(port: u16) -> Result<()> {
+    println!("ready {port}");
+    Ok(std::io::stdout().flush()?)
 }
 
 /// Standard input, if it is the pipe of whoever started us. The servers wait for its end within their own loops: a second
