@@ -91,8 +91,13 @@ pub(super) fn check_range(address: u16, count: usize, max: usize) -> Result<(), 
     if count == 0 || count > max {
         return Err(EncodeError::Count { count, max });
     }
-    if usize::from(address) + count > 0x1_0000 {
+    if !in_address_space(address, count) {
         return Err(EncodeError::AddressRange { address, count });
     }
     Ok(())
+}
+
+/// Whether `count` items from `address` on end at 65535 or before. Widened before it is added, on 16-bit machines too.
+pub(super) fn in_address_space(address: u16, count: usize) -> bool {
+    u32::try_from(count).is_ok_and(|count| count <= 0x1_0000 - u32::from(address))
 }

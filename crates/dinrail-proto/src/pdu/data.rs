@@ -86,8 +86,8 @@ impl<'a> Registers<'a> {
     pub fn get(&self, index: usize) -> Option<u16> {
         match self.0 {
             RegistersRepr::Wire(bytes) => {
-                let pair = bytes.get(index * 2..index * 2 + 2)?;
-                Some(u16::from_be_bytes([pair[0], pair[1]]))
+                let pair = bytes.get(index.checked_mul(2)?..)?.first_chunk::<2>()?;
+                Some(u16::from_be_bytes(*pair))
             }
             RegistersRepr::Native(values) => values.get(index).copied(),
         }
@@ -276,7 +276,7 @@ impl<'a> RegistersMut<'a> {
 
     /// Sets the register at `index`, counted from the first that was asked for; beyond the end nothing happens.
     pub fn set(&mut self, index: usize, value: u16) {
-        if let Some(pair) = self.0.get_mut(index * 2..index * 2 + 2) {
+        if let Some(pair) = self.0.chunks_exact_mut(2).nth(index) {
             pair.copy_from_slice(&value.to_be_bytes());
         }
     }

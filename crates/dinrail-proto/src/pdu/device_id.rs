@@ -116,13 +116,14 @@ impl fmt::Debug for DeviceIdentification<'_> {
 }
 
 /// Answers a request from a device's objects, in as many replies as the client asks for: writes the reply's PDU into
-/// `out` (253 bytes) and returns its length.
+/// `out`, which must have room for 253 bytes, and returns its length.
 ///
 /// `objects` must come in ascending order of their ids and hold at most [`MAX_OBJECT`] bytes each; what is longer is cut.
 /// The device offers the level of its highest object; asked for more, it answers with its own level.
 ///
 /// # Errors
-/// [`ExceptionCode::IllegalDataAddress`] when a single object is asked for that does not exist.
+/// [`ExceptionCode::IllegalDataAddress`] when a single object is asked for that does not exist;
+/// [`ExceptionCode::ServerDeviceFailure`] when `out` is too short.
 pub fn answer<'o>(
     out: &mut [u8],
     code: ReadDeviceId,
@@ -143,8 +144,7 @@ pub fn answer<'o>(
     let last = if individual { object } else { code.min(level).last_object() };
     let first = if exists && object <= last { object } else { 0 };
 
-    let most = out.len().min(MAX_PDU);
-    let out = &mut out[..most];
+    let out = out.get_mut(..MAX_PDU).ok_or(ExceptionCode::ServerDeviceFailure)?;
     let mut length = 7;
     let (mut count, mut next) = (0, None);
     for (id, value) in objects.filter(|(id, _)| (first..=last).contains(id)) {

@@ -38,7 +38,7 @@ pub struct FileWrite<'a> {
 }
 
 fn check_group(file: u16, record: u16, length: usize) -> bool {
-    file != 0 && record <= LAST_RECORD && usize::from(record) + length <= usize::from(LAST_RECORD) + 1
+    file != 0 && record <= LAST_RECORD && length <= usize::from(LAST_RECORD - record) + 1
 }
 
 /// The groups of a read request, in order.
@@ -84,9 +84,9 @@ impl<'a> FileReads<'a> {
         })
     }
 
-    /// Bytes that the groups of the reply take: a length, a reference type and the registers, each.
-    fn reply_bytes(&self) -> usize {
-        self.iter().map(|read| 2 + 2 * usize::from(read.length)).sum()
+    /// Whether the groups of the reply fit: a length, a reference type and the registers, each.
+    fn reply_fits(&self) -> bool {
+        self.iter().map(|read| 2 + 2 * u32::from(read.length)).sum::<u32>() <= MAX_READ_BYTES as u32
     }
 
     pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, ExceptionCode> {
@@ -94,7 +94,7 @@ impl<'a> FileReads<'a> {
             return Err(ExceptionCode::IllegalDataValue);
         }
         let reads = Self(ReadsRepr::Wire(bytes));
-        if reads.iter().any(|read| read.length == 0) || reads.reply_bytes() > MAX_READ_BYTES {
+        if reads.iter().any(|read| read.length == 0) || !reads.reply_fits() {
             return Err(ExceptionCode::IllegalDataValue);
         }
         let known = bytes.chunks_exact(7).all(|group| group[0] == REFERENCE_TYPE);
@@ -108,7 +108,7 @@ impl<'a> FileReads<'a> {
         if self.is_empty() || self.len() * 7 > MAX_READ_BYTES {
             return Err(EncodeError::Count { count: self.len(), max: MAX_READ_BYTES / 7 });
         }
-        if self.reply_bytes() > MAX_READ_BYTES {
+        if !self.reply_fits() {
             return Err(EncodeError::Field(
                 "the records asked for do not fit into one reply of 245 bytes: ask for fewer",
             ));
@@ -186,6 +186,9 @@ impl<'a> FileData<'a> {
 
     pub(super) fn encode(&self, out: &mut Writer<'_>) -> Result<(), EncodeError> {
         let total: usize = self.iter().map(|group| 2 + 2 * group.len()).sum();
+        if total == 0 {
+            return Err(EncodeError::Count { count: 0, max: MAX_READ_BYTES / 4 });
+        }
         if total > MAX_READ_BYTES {
             return Err(EncodeError::TooLong { length: total + 2 });
         }

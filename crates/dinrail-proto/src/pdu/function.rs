@@ -95,7 +95,8 @@ impl FunctionCode {
 
     /// Whether asking twice does the same as asking once and changes nothing: what a client may repeat by itself.
     ///
-    /// Diagnostics, FC 8, is not among them: some of its sub-functions clear counters or restart the device.
+    /// Diagnostics, FC 8, is not among them: some of its sub-functions clear counters or restart the device. FC 43 is,
+    /// for the sake of MEI type 14; other types may write. [`pdu::is_read`](super::is_read) looks at the type too.
     pub const fn is_read(self) -> bool {
         matches!(self.0, 1..=4 | 7 | 11 | 12 | 17 | 20 | 24 | 43)
     }

@@ -25,6 +25,16 @@ use crate::error::EncodeError;
 /// The most bytes that a PDU may have (AP 4.1).
 pub const MAX_PDU: usize = 253;
 
+/// Whether a request with these bytes only reads: it may be repeated, and a server that must not be changed may answer
+/// it. See [`FunctionCode::is_read`].
+pub fn is_read(request: &[u8]) -> bool {
+    match *request {
+        [43, mei, ..] => mei == device_id::MEI_TYPE,
+        [function, ..] => FunctionCode::new(function).is_some_and(FunctionCode::is_read),
+        [] => false,
+    }
+}
+
 /// The bytes of one PDU, 1 to 253 of them, in place.
 #[derive(Clone, Copy)]
 pub struct Pdu {

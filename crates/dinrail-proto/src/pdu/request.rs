@@ -1,7 +1,7 @@
 //! Requests: decoding checks all that can be checked without knowing the device, in the order of the specification's
 //! figures: function (01), counts and values (03), address range (02).
 
-use super::cursor::{Reader, Writer, check_range};
+use super::cursor::{Reader, Writer, check_range, in_address_space};
 use super::device_id::{self, ReadDeviceId};
 use super::diagnostics::Diagnostic;
 use super::file_record::{FileReads, FileWrites};
@@ -232,15 +232,14 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Widened before it is added: 65535 with one item is legal, with two it is 02.
+    /// Address 65535 with one item is legal, with two it is 02.
     fn check_addresses(&self) -> Result<(), ExceptionCode> {
-        let fits = |address: u16, count: usize| usize::from(address) + count <= 0x1_0000;
         let ok = match *self {
-            Self::Read { address, count, .. } => fits(address, count.into()),
-            Self::WriteMultipleCoils { address, values } => fits(address, values.len()),
-            Self::WriteMultipleRegisters { address, values } => fits(address, values.len()),
+            Self::Read { address, count, .. } => in_address_space(address, count.into()),
+            Self::WriteMultipleCoils { address, values } => in_address_space(address, values.len()),
+            Self::WriteMultipleRegisters { address, values } => in_address_space(address, values.len()),
             Self::ReadWriteMultipleRegisters { read_address, read_count, write_address, values } => {
-                fits(read_address, read_count.into()) && fits(write_address, values.len())
+                in_address_space(read_address, read_count.into()) && in_address_space(write_address, values.len())
             }
             _ => true,
         };
@@ -299,13 +298,7 @@ impl<'a> Request<'a> {
                 out.u16(address)?;
                 out.u16(value)?;
             }
-            Self::Diagnostics { sub_function, data } => {
-                if sub_function != Diagnostic::RETURN_QUERY_DATA && data.len() != 2 {
-                    return Err(EncodeError::Field("the data of a diagnostic sub-function other than 0 is two bytes"));
-                }
-                out.u16(sub_function.0)?;
-                out.bytes(data)?;
-            }
+            Self::Diagnostics { sub_function, data } => encode_diagnostics(&mut out, sub_function, data)?,
             Self::ReadExceptionStatus | Self::GetCommEventCounter | Self::GetCommEventLog | Self::ReportServerId => {}
             Self::WriteMultipleCoils { address, values } => {
                 check_range(address, values.len(), Area::Coil.max_write().into())?;
@@ -348,6 +341,19 @@ fn encode_registers(out: &mut Writer<'_>, values: Registers<'_>) -> Result<(), E
     out.count(2 * values.len())?;
     values.write_wire(out.room(2 * values.len())?);
     Ok(())
+}
+
+/// The fields of FC 8, in either direction.
+pub(super) fn encode_diagnostics(
+    out: &mut Writer<'_>,
+    sub_function: Diagnostic,
+    data: &[u8],
+) -> Result<(), EncodeError> {
+    if sub_function != Diagnostic::RETURN_QUERY_DATA && data.len() != 2 {
+        return Err(EncodeError::Field("the data of a diagnostic sub-function other than 0 is two bytes"));
+    }
+    out.u16(sub_function.0)?;
+    out.bytes(data)
 }
 
 /// FC 5 knows two values; every other one is 03 (AP 6.5).

@@ -4,7 +4,7 @@ use super::cursor::{Reader, Writer};
 use super::device_id::{self, DeviceIdentification, ReadDeviceId};
 use super::diagnostics::{Diagnostic, MAX_EVENTS};
 use super::file_record::{FileData, FileWrites};
-use super::request::{decode_coil, encode_coil};
+use super::request::{decode_coil, encode_coil, encode_diagnostics};
 use super::{Area, Bits, ExceptionCode, FunctionCode, Pdu, Registers, Request, bytes_for_bits};
 use crate::error::{EncodeError, ReplyError};
 
@@ -306,12 +306,12 @@ impl<'a> Response<'a> {
         out.u8(self.function().code())?;
         match *self {
             Self::ReadBits { area, values } => {
-                limit(values.len(), area.max_read().into())?;
+                one_to(area.max_read().into(), values.len())?;
                 out.count(bytes_for_bits(values.len()))?;
                 values.write_wire(out.room(bytes_for_bits(values.len()))?);
             }
             Self::ReadRegisters { values, .. } | Self::ReadWriteMultipleRegisters(values) => {
-                limit(values.len(), Area::HoldingRegister.max_read().into())?;
+                one_to(Area::HoldingRegister.max_read().into(), values.len())?;
                 out.count(2 * values.len())?;
                 values.write_wire(out.room(2 * values.len())?);
             }
@@ -324,10 +324,7 @@ impl<'a> Response<'a> {
                 out.u16(value)?;
             }
             Self::ExceptionStatus(status) => out.u8(status)?,
-            Self::Diagnostics { sub_function, data } => {
-                out.u16(sub_function.0)?;
-                out.bytes(data)?;
-            }
+            Self::Diagnostics { sub_function, data } => encode_diagnostics(&mut out, sub_function, data)?,
             Self::CommEventCounter { status, events } => {
                 out.u16(status)?;
                 out.u16(events)?;
@@ -376,6 +373,10 @@ fn counted<'a>(reader: &mut Reader<'a>, expected: usize) -> Option<&'a [u8]> {
     let count = usize::from(reader.u8()?);
     let bytes = reader.rest();
     (count == expected && bytes.len() == expected).then_some(bytes)
+}
+
+fn one_to(max: usize, count: usize) -> Result<(), EncodeError> {
+    if count == 0 { Err(EncodeError::Count { count, max }) } else { limit(count, max) }
 }
 
 fn limit(count: usize, max: usize) -> Result<(), EncodeError> {
