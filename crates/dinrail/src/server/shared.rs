@@ -16,6 +16,9 @@ use super::rate::Rates;
 use crate::proto::UnitId;
 use crate::service::Peer;
 
+/// How exactly the coarse clock goes.
+const TICK: Duration = Duration::from_millis(250);
+
 pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) hooks: Option<Arc<dyn Hooks>>,
@@ -181,16 +184,17 @@ impl Shared {
         }
     }
 
-    /// Closes connections that have been idle for too long, until the server stops.
+    /// Moves the coarse clock on, and closes connections that have been idle for too long, until the server stops.
     pub(super) async fn sweep(self: Arc<Self>) {
-        let Some(limit) = self.options.idle_timeout else {
-            return;
-        };
+        let limit = self.options.idle_timeout;
+        let period = limit.map_or(TICK, |limit| (limit / 8).clamp(Duration::from_millis(5), TICK));
+        let limit = limit.map_or(u64::MAX, |limit| u64::try_from(limit.as_micros()).unwrap_or(u64::MAX));
         let mut stopping = self.stopping.subscribe();
-        let period = (limit / 8).clamp(Duration::from_millis(5), Duration::from_secs(1));
-        let limit = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
         while tokio::time::timeout(period, stopping.wait_for(|stopping| *stopping)).await.is_err() {
             let now = self.advance_clock();
+            if limit == u64::MAX {
+                continue;
+            }
             for entry in self.table().connections.values() {
                 if entry.idle_since().is_some_and(|since| now.saturating_sub(since) > limit) && entry.close(true) {
                     debug!(target: "dinrail::server", server = %self.options.name, peer = %entry.peer, "closed: idle");
@@ -213,7 +217,7 @@ impl Shared {
 
     /// `true` for the first of the server's loops that asks: one sweeper is enough.
     pub(super) fn claim_sweeper(&self) -> bool {
-        self.options.idle_timeout.is_some() && !self.has_sweeper.swap(true, Ordering::Relaxed)
+        !self.has_sweeper.swap(true, Ordering::Relaxed)
     }
 
     pub(super) fn listener_started(&self) {
@@ -246,13 +250,16 @@ impl Shared {
             let closed = self.closed.notified();
             tokio::pin!(closed);
             closed.as_mut().enable();
-            let table = self.table();
-            if table.connections.is_empty() && table.listeners == 0 {
+            if self.is_empty() {
                 return;
             }
-            drop(table);
             closed.await;
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        let table = self.table();
+        table.connections.is_empty() && table.listeners == 0
     }
 
     /// Stops accepting, ends idle connections, and gives the others `grace` to finish.

@@ -1,0 +1,9 @@
+//! The server against raw sockets: what a master sees, byte for byte. Names carry the row of the mission they hold.
+
+mod hostile;
+mod limits;
+mod raw;
+mod s000_callbacks;
+mod s000_lifecycle;
+mod s001_server;
+mod s002_factory;
