@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use dinrail::Client;
+use dinrail::client::Options;
+use dinrail::proto::Framing;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
 
 /// A socket that listens on a port of its own.
@@ -13,7 +16,7 @@ pub(crate) async fn listen() -> (TcpListener, SocketAddr) {
 }
 
 /// One connection of a client.
-pub(crate) struct Peer(pub(crate) TcpStream);
+pub(crate) struct Peer<S = TcpStream>(pub(crate) S);
 
 /// A request as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,13 +57,21 @@ pub(crate) fn frame(transaction: u16, unit: u8, pdu: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// A client over a pipe in memory, for tests in paused time, and the other end of it.
+pub(crate) fn pipe(options: Options) -> (Client, Peer<DuplexStream>) {
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    (Client::over(ours, Framing::Tcp, options), Peer(theirs))
+}
+
 impl Peer {
     pub(crate) async fn accept(listener: &TcpListener) -> Self {
         let (stream, _) = listener.accept().await.expect("a client");
         stream.set_nodelay(true).expect("an option");
         Self(stream)
     }
+}
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     /// The next request; `None` when the client has closed the connection.
     pub(crate) async fn try_asked(&mut self) -> Option<Asked> {
         let mut header = [0; 7];

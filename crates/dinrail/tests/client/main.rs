@@ -1,6 +1,12 @@
 //! The asynchronous client against servers that misbehave on purpose. Names carry the rows of the mission they prove.
 
+mod connection;
 mod fake;
+mod functions;
+mod many;
+mod replies;
+mod retry;
+mod rtu;
 
 use dinrail::Client;
 
