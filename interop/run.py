@@ -17,7 +17,7 @@ from harness import launch, table
 from harness.judge import Verdict, judge_all, unused
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "interop.md"
-AT_ONCE = 4  # most of a conversation with a faulty peer is waiting for a timeout
+AT_ONCE = 8  # most of a conversation with a faulty peer is waiting for a timeout
 
 
 def converse(pair: tuple[launch.Peer, launch.Peer]) -> list[Verdict]:

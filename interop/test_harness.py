@@ -74,18 +74,18 @@ class Judging(unittest.TestCase):
     """One cell."""
 
     def test_right_answers_pass(self) -> None:
-        self.assertTrue(all(v.passed for v in judge_all("someone", SELF, right())))
+        self.assertTrue(all(v.passed for v in judge_all("someone", "nobody", right())))
 
     def test_each_case_fails_on_any_other_answer(self) -> None:
         for case in CASES:
             for wrong in (case.expected + " 0", "", "exception 4", "not offered", "failed: timeout"):
                 with self.subTest(case=case.name, wrong=wrong):
-                    self.assertFalse(judge(case, "someone", SELF, wrong).passed)
+                    self.assertFalse(judge(case, "someone", "nobody", wrong).passed)
 
     def test_a_missing_case_fails(self) -> None:
         results = right()
         del results["fc03"]
-        failed = [v.case for v in judge_all("someone", SELF, results) if not v.passed]
+        failed = [v.case for v in judge_all("someone", "nobody", results) if not v.passed]
         self.assertEqual(failed, ["fc03"])
 
     def test_a_known_fault_that_is_gone_fails(self) -> None:
@@ -115,12 +115,12 @@ class Reading(unittest.TestCase):
 
     def test_an_answer_that_the_client_calls_a_failure_is_one(self) -> None:
         got = launch.digest(self.lines(ok=False))["fc03"]
-        self.assertFalse(judge(BY_NAME["fc03"], "someone", SELF, got).passed)
+        self.assertFalse(judge(BY_NAME["fc03"], "someone", "nobody", got).passed)
 
     def test_a_step_too_few_or_too_many_fails(self) -> None:
         for count in (0, 2):
             got = launch.digest(self.lines() * count)["fc03"]
-            self.assertFalse(judge(BY_NAME["fc03"], "someone", SELF, got).passed)
+            self.assertFalse(judge(BY_NAME["fc03"], "someone", "nobody", got).passed)
 
 
 class Conversing(unittest.TestCase):
@@ -141,7 +141,7 @@ class Conversing(unittest.TestCase):
         serving = mock.patch.object(launch, "serving", lambda _: contextlib.nullcontext("1"))
         with serving, contextlib.redirect_stderr(io.StringIO()):
             results = launch.talk(dead, SOCKET)
-        self.assertFalse(any(v.passed for v in judge_all("someone", SELF, results)))
+        self.assertFalse(any(v.passed for v in judge_all("someone", "nobody", results)))
 
     def test_a_server_that_does_not_start_is_an_error(self) -> None:
         silent = dataclasses.replace(SOCKET, server=(sys.executable, "-c", "print('no port')"))
@@ -153,9 +153,8 @@ class Page(unittest.TestCase):
     """docs/interop.md."""
 
     def page(self, results: dict[str, str]) -> str:
-        peers = [peer for peer in launch.PEER_LIST if peer.name == "pymodbus"]
         talks = {("pymodbus", SELF): judge_all("pymodbus", SELF, results)}
-        return table.page(peers, {"pymodbus": "1"}, talks)
+        return table.page(launch.stacks(), {"pymodbus": "1"}, talks)
 
     def test_same_results_same_bytes(self) -> None:
         self.assertEqual(self.page(right()), self.page(right()))
@@ -164,7 +163,7 @@ class Page(unittest.TestCase):
         wrong = {**right(), "fc03": "1 2 3"}
         self.assertNotEqual(self.page(wrong), self.page(right()))
         self.assertIn("FAILED", self.page(wrong))
-        talks = {("someone", SELF): judge_all("someone", SELF, wrong)}
+        talks = {("someone", "nobody"): judge_all("someone", "nobody", wrong)}
         with contextlib.redirect_stdout(io.StringIO()):
             passed, failed = run.report(talks)
         self.assertEqual((passed, failed), (len(CASES) - 1, 1))

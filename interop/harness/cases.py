@@ -27,6 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from . import dataset as d
+from .digests import all_or_none, cleared, counted, log_agrees
 
 
 @dataclass(frozen=True)
@@ -78,36 +79,6 @@ def records(file: int, first: int, count: int) -> str:
 def slices(address: int, each: int, times: int) -> str:
     """What `pipeline` and `segment` must bring back."""
     return " | ".join(holdings(address + i * each, each) for i in range(times))
-
-
-def counted(details: list[str]) -> str:
-    """Two event counters around something: report the difference, which no server chooses."""
-    first, last = details[0].split(), details[-1].split()
-    if len(first) != 4 or len(last) != 4 or first[:3] != last[:3]:
-        return " / ".join(details)
-    return f"{first[0]} {first[1]} counted {int(last[3]) - int(first[3])}"
-
-
-def log_agrees(details: list[str]) -> str:
-    """FC 12 must repeat FC 11's counter, and know of messages."""
-    counter, log = details[-2].split(), details[-1].split()
-    if len(counter) != 4 or len(log) != 8:
-        return " / ".join(details)
-    same = "same count" if counter[3] == log[3] else f"counts {counter[3]} and {log[3]}"
-    messages = "messages" if int(log[5]) > 0 else "no messages"
-    return f"{log[0]} {log[1]} {same}, {messages}"
-
-
-def all_or_none(details: list[str]) -> str:
-    """What is left of lost answers depends on the weather; that some are lost does not."""
-    return "failed: answers missing" if details[0].startswith("failed") else details[0]
-
-
-def cleared(details: list[str]) -> str:
-    """After a clear, the bus message counter is what the last few requests made it."""
-    value = details[-1].split()[-1]
-    low = value in ("0000", "0001", "0002")
-    return " / ".join([*details[:-1], "low" if low else details[-1]])
 
 
 BURST = regs([(i * 257 + 1) % 65536 for i in range(123)])
@@ -257,8 +228,12 @@ CASES: tuple[Case, ...] = (
         ("read-write 1000 1 250 9", "holding 250 1"),
         f"exception 2 / {d.holding(250)}",
     ),
+    Case("exc-fifo", "FC 24, no such queue: 02", ("fifo 1000",), "exception 2"),
+    Case("exc-file", "FC 20, no such file: 02", ("file-read 9:0:2",), "exception 2"),
+    Case("exc-mei", "FC 43/15: 01", ("raw 43 0f0100",), "exception 1"),
     Case("exc-zero", "Quantity 0: 03", ("raw 3 000a0000",), "exception 3"),
     Case("exc-126", "Quantity 126: 03", ("raw 3 000a007e",), "exception 3"),
+    Case("exc-2001", "Quantity 2001 of coils: 03", ("raw 1 000007d1",), "exception 3"),
     Case(
         "exc-coil-value",
         "FC 5 value 1234h: 03",
@@ -272,6 +247,7 @@ CASES: tuple[Case, ...] = (
         f"exception 3 / {holdings(260, 2)}",
     ),
     Case("exc-short", "FC 3 body too short: 03", ("raw 3 000a",), "exception 3"),
+    Case("exc-long", "FC 3 body too long: 03", ("raw 3 000a000100",), "exception 3"),
     Case("unit-2", "Another unit's cells", ("holding 10 3",), holdings(10, 3, 2), unit=2),
     Case(
         "unit-apart",

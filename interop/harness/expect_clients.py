@@ -6,8 +6,8 @@ from .cases import BY_NAME, CASES
 from .notes import ANY, SELF, Note, absent, fault
 
 IDENTITY = "fc43-basic fc43-regular fc43-stream fc43-one fc43-none"
-FILES = "fc20 fc20-100 fc21"
-FIFO = "fc24 fc24-empty"
+FILES = "fc20 fc20-100 fc21 exc-file"
+FIFO = "fc24 fc24-empty exc-fifo"
 SERIAL_LINE = "fc07 fc08-echo fc08-register fc08-count fc11 fc12"
 
 ONE_AT_A_TIME = "a client has one request in flight"
@@ -19,7 +19,7 @@ MBPOLL_CAN = (
 ).split()
 SOCKET_CAN = (
     "fc03 fc03-max custom exc-function exc-address exc-range exc-zero exc-126 exc-byte-count "
-    "exc-short unit-2 unit-1-kept unit-9 pipeline segment"
+    "exc-short exc-long exc-2001 exc-mei unit-2 unit-1-kept unit-9 pipeline segment"
 ).split()
 
 
@@ -31,6 +31,7 @@ def all_but(names: list[str]) -> str:
 DUMMY = "21317 21078 17746 8260 21837 19801 8274 17731 20306 17454"
 
 CLIENTS: dict[str, tuple[Note, ...]] = {
+    SELF: (absent("segment", NO_SEGMENT),),
     "pymodbus": (
         absent("pipeline", ONE_AT_A_TIME),
         absent("segment", NO_SEGMENT),
@@ -57,14 +58,14 @@ CLIENTS: dict[str, tuple[Note, ...]] = {
     ),
     "modbus-serial": (
         absent(f"{FIFO} {SERIAL_LINE} fc21", "no call for this function code"),
-        absent("fc20", "reads one group a request"),
+        absent("fc20 exc-file", "reads 100 registers of one group, nothing else"),
         absent("segment", NO_SEGMENT),
         fault(
             "fc20-100",
             "always asks for 100 registers, and returns the two bytes of a CRC of its own making "
             "as if they were data",
             {
-                SELF: f"{BY_NAME['fc20-100'].expected} 0",
+                SELF: f"{BY_NAME['fc20-100'].expected} 53659",
                 "pymodbus": f"{DUMMY} 20357",
             },
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import dataset as d
 from .cases import holdings, identity
 from .expect_clients import DUMMY, FIFO, FILES, IDENTITY
-from .notes import ANY, Note, absent, fault, own
+from .notes import ANY, SELF, Note, absent, fault, own
 
 UNDECODED = "failed: error: Modbus Error: [Input/Output] Unable to decode request"
 ZERO_CODE = {
@@ -13,10 +13,19 @@ ZERO_CODE = {
     "libmodbus": "failed: error: function code 128",
     "tokio-modbus": "exception 1",
     "socket": "failed: error: answered 8001",
+    SELF: "failed: a reply of function 80",
 }
 FILE_DUMMY = 'answers each group with the text "SERVER DUMMY RECORD.", whatever is asked'
 SHORT = "gives no answer to a request with less than two bytes after the function code"
+OTHER_LENGTH = "failed: a reply of the wrong length"
 SILENT = {ANY: "failed: timeout"}
+# The value of register 10 after a request with a byte too many.
+TAKEN_LONG = {
+    "libmodbus": "reply 020047",
+    "tokio-modbus": "failed: error: mismatching function codes: 3 Ok(ReadHoldingRegisters([71]))",
+    "socket": "71",
+    ANY: "accepted",
+}
 BEFORE_260 = holdings(260, 2)
 # What a client has that stops after ten rounds of an endless stream.
 ENDLESS = identity(0, 1, 2, 4, 0x80)
@@ -29,13 +38,13 @@ def not_code(code: int) -> dict[str, str]:
 
 
 PYMODBUS: tuple[Note, ...] = (
-    fault("fc20", FILE_DUMMY, {"pymodbus": f"{DUMMY} | {DUMMY}"}),
-    fault("fc20-100", FILE_DUMMY, {"pymodbus": DUMMY}),
+    fault("fc20", FILE_DUMMY, {"pymodbus": f"{DUMMY} | {DUMMY}", SELF: OTHER_LENGTH}),
+    fault("fc20-100 exc-file", FILE_DUMMY, {"pymodbus": DUMMY, SELF: OTHER_LENGTH}),
     fault(
         "fc21",
         "echoes the request and stores nothing; refuses to read an odd number of registers of a "
         "file with 80 01",
-        {"pymodbus": f"written / {UNDECODED}"},
+        {"pymodbus": f"written / {UNDECODED}", SELF: f"written / {ZERO_CODE[SELF]}"},
     ),
     fault(FIFO, "answers 0 1 2 3, whatever queue is asked for", {ANY: "0 1 2 3"}),
     own("fc07", "the status is its own; an application cannot set it", {ANY: "status 0"}),
@@ -51,11 +60,9 @@ PYMODBUS: tuple[Note, ...] = (
         },
     ),
     fault("exc-function", "answers 80 01: the function code is lost", not_code(d.UNSERVED_CODE)),
-    fault(
-        "exc-zero exc-126 exc-short",
-        "answers 80 01 instead of 83 03",
-        not_code(3),
-    ),
+    fault("exc-zero exc-126 exc-short", "answers 80 01 instead of 03", not_code(3)),
+    fault("exc-2001", "answers 80 01 instead of 03", not_code(1)),
+    fault("exc-long", "ignores the surplus byte", TAKEN_LONG),
     fault(
         "exc-coil-value",
         "takes any value but 0000h for on",
@@ -86,6 +93,7 @@ LIBMODBUS: tuple[Note, ...] = (
         "the server id is 180, and its name and version",
         {"pymodbus": "id b4ff4c4d42332e312e off -", ANY: "id b4 on 4c4d42332e312e36"},
     ),
+    fault("exc-long", "leaves the surplus byte in the socket, where it spoils the next request", TAKEN_LONG),
     fault(
         "exc-short",
         "waits for as many bytes as the function code wants, not as MBAP says, then closes",
@@ -119,7 +127,8 @@ MODBUS_SERIAL: tuple[Note, ...] = (
         "starts again at object 0: the stream never ends",
         {"modbus-serial": "failed: error: the promise never settled", ANY: ENDLESS},
     ),
-    fault("exc-zero", "answers 02", {ANY: "exception 2"}),
+    fault("exc-zero exc-2001", "answers 02", {ANY: "exception 2"}),
+    fault("exc-long", "gives no answer", SILENT),
     fault(
         "exc-126",
         "answers with 126 registers in 254 bytes, one more than a PDU holds",
@@ -127,6 +136,7 @@ MODBUS_SERIAL: tuple[Note, ...] = (
             "libmodbus": "failed: error: Invalid data",
             "tokio-modbus": "failed: error: response PDU size exceeded",
             "socket": holdings(10, 126),
+            SELF: "failed: closed",
             ANY: "accepted",
         },
     ),
@@ -155,6 +165,7 @@ TOKIO_MODBUS: tuple[Note, ...] = (
             "pymodbus": UNDECODED,
             "modbus-serial": "id 11 on 70756d00",
             "tokio-modbus": "failed: error: failed to fill whole buffer",
+            SELF: OTHER_LENGTH,
             "libmodbus": f"id {d.SERVER_ID:02x} on {d.SERVER_ADDITIONAL.hex()}",
         },
     ),
@@ -172,13 +183,23 @@ TOKIO_MODBUS: tuple[Note, ...] = (
         },
     ),
     fault(
-        "exc-short",
+        "exc-short exc-long",
         "closes the connection instead of 03",
+        {"modbus-serial": "failed: timeout", ANY: "failed: closed"},
+    ),
+    fault(
+        "exc-mei",
+        "closes the connection instead of 01",
         {"modbus-serial": "failed: timeout", ANY: "failed: closed"},
     ),
 )
 
 SERVERS: dict[str, tuple[Note, ...]] = {
+    SELF: (
+        absent(
+            "fc08-echo fc08-register fc08-count fc11 fc12", "the server keeps no diagnostics yet"
+        ),
+    ),
     "pymodbus": PYMODBUS,
     "libmodbus": LIBMODBUS,
     "modbus-serial": MODBUS_SERIAL,

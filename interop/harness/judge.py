@@ -15,13 +15,14 @@ REFUSED = "exception 1"
 
 @dataclass(frozen=True)
 class Verdict:
-    """One cell. `side` says whose note it is: "client" or "server"."""
+    """One cell. `owner` and `side` say whose note it is: a peer's, as client or as server."""
 
     case: str
     passed: bool
     got: str
     wanted: str
     note: Note | None = None
+    owner: str = ""
     side: str = ""
 
 
@@ -35,21 +36,23 @@ def judge(case: Case, client: str, server: str, got: str) -> Verdict:
     of_client = known(CLIENTS.get(client, ()), case.name)
     of_server = known(SERVERS.get(server, ()), case.name)
     if of_client is not None and of_client.kind is Kind.ABSENT:
-        return Verdict(case.name, got == NOT_OFFERED, got, NOT_OFFERED, of_client, "client")
+        absent = got == NOT_OFFERED
+        return Verdict(case.name, absent, got, NOT_OFFERED, of_client, client, "client")
     # The most particular first: what this client sees of this server, then what all do.
     candidates = (
-        (of_server, "server", of_server and of_server.seen.get(client)),
-        (of_client, "client", of_client and of_client.seen.get(server)),
-        (of_server, "server", of_server and of_server.result(client)),
+        (of_server, server, "server", of_server and of_server.seen.get(client)),
+        (of_client, client, "client", of_client and of_client.seen.get(server)),
+        (of_server, server, "server", of_server and of_server.result(client)),
     )
-    for note, side, wanted in candidates:
+    for note, owner, side, wanted in candidates:
         if note is not None and wanted is not None:
-            return Verdict(case.name, got == wanted, got, wanted, note, side)
+            return Verdict(case.name, got == wanted, got, wanted, note, owner, side)
     if of_server is not None and of_server.kind is Kind.ABSENT:
-        return Verdict(case.name, REFUSED in got.split(" / "), got, REFUSED, of_server, "server")
+        refused = REFUSED in got.split(" / ")
+        return Verdict(case.name, refused, got, REFUSED, of_server, server, "server")
     wanted = of_client and of_client.result(server)
     if wanted is not None:
-        return Verdict(case.name, got == wanted, got, wanted, of_client, "client")
+        return Verdict(case.name, got == wanted, got, wanted, of_client, client, "client")
     return Verdict(case.name, got == case.expected, got, case.expected)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .cases import CASES, SCRIPT
+from .notes import SELF
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / ".work"
@@ -45,6 +46,7 @@ class Peer:
 NODE_ENV = {"NODE_PATH": str(WORK / "node_modules")}
 
 PEER_LIST: tuple[Peer, ...] = (
+    Peer(SELF, SELF, (RUST / "dinrail-peer", "serve"), (RUST / "dinrail-peer", "client")),
     Peer(
         "pymodbus",
         "pymodbus",
@@ -91,7 +93,7 @@ def build() -> None:
             warnings = ["-Wall", "-Wextra", "-Werror"]
             command("gcc", "-std=gnu11", "-O1", *warnings, "-o", binary, source, *flags)
     command(
-        "cargo", "build", "--quiet", "--locked", "--manifest-path",
+        "cargo", "build", "--quiet", "--manifest-path",
         ROOT / "dinrail-peer" / "Cargo.toml", env={"CARGO_TARGET_DIR": str(TARGET)},
     )
 

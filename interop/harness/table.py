@@ -30,13 +30,14 @@ peer does. Cases, data and programs are in `interop/`.
 class Numbering:
     """Notes get their number where they first appear."""
 
+    titles: dict[str, str]
     lines: dict[str, int] = field(default_factory=dict)
     kinds: dict[int, Kind] = field(default_factory=dict)
 
-    def number(self, title: str, verdict: Verdict) -> int:
+    def number(self, verdict: Verdict) -> int:
         """The number of this verdict's note."""
         assert verdict.note is not None
-        line = f"{title} as {verdict.side}: {verdict.note.text}."
+        line = f"{self.titles[verdict.owner]} as {verdict.side}: {verdict.note.text}."
         if line not in self.lines:
             self.lines[line] = len(self.lines) + 1
             self.kinds[self.lines[line]] = verdict.note.kind
@@ -51,13 +52,13 @@ class Numbering:
         ]
 
 
-def cell(verdict: Verdict, numbering: Numbering, title: str) -> str:
+def cell(verdict: Verdict, numbering: Numbering) -> str:
     """What stands in the table."""
     if not verdict.passed:
         return "FAILED"
     if verdict.note is None:
         return "ok"
-    return f"{WORDS[verdict.note.kind]} [{numbering.number(title, verdict)}]"
+    return f"{WORDS[verdict.note.kind]} [{numbering.number(verdict)}]"
 
 
 def rows(header: list[str], lines: list[list[str]]) -> list[str]:
@@ -70,15 +71,15 @@ def ours(
     peers: list[Peer], talks: dict[tuple[str, str], list[Verdict]], numbering: Numbering
 ) -> list[str]:
     """The table of dinrail against everybody."""
-    columns: list[tuple[str, str, list[Verdict]]] = []
-    for peer in peers:
+    columns: list[tuple[str, list[Verdict]]] = []
+    for peer in (peer for peer in peers if peer.name != SELF):
         if verdicts := talks.get((peer.name, SELF)):
-            columns.append((f"{peer.title} client", peer.title, verdicts))
+            columns.append((f"{peer.title} client", verdicts))
         if verdicts := talks.get((SELF, peer.name)):
-            columns.append((f"{peer.title} server", peer.title, verdicts))
-    header = ["", *(head for head, _, _ in columns)]
+            columns.append((f"{peer.title} server", verdicts))
+    header = ["", *(head for head, _ in columns)]
     lines = [
-        [case.title, *(cell(verdicts[i], numbering, title) for _, title, verdicts in columns)]
+        [case.title, *(cell(verdicts[i], numbering) for _, verdicts in columns)]
         for i, case in enumerate(CASES)
     ]
     return rows(header, lines)
@@ -86,9 +87,9 @@ def ours(
 
 def others(peers: list[Peer], talks: dict[tuple[str, str], list[Verdict]]) -> list[str]:
     """How the peers fare among themselves: the control group."""
-    servers = [peer for peer in peers if peer.server]
+    servers = [peer for peer in peers if peer.server and peer.name != SELF]
     lines = []
-    for client in (peer for peer in peers if peer.client):
+    for client in (peer for peer in peers if peer.client and peer.name != SELF):
         line = [f"{client.title} client"]
         for server in servers:
             verdicts = talks.get((client.name, server.name), [])
@@ -105,7 +106,7 @@ def page(
     talks: dict[tuple[str, str], list[Verdict]],
 ) -> str:
     """The whole document."""
-    numbering = Numbering()
+    numbering = Numbering({peer.name: peer.title for peer in peers})
     table = ours(peers, talks, numbering)
     lines = [
         INTRO,

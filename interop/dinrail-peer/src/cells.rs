@@ -1,7 +1,10 @@
 //! The data set of the suite, as `interop/harness/dataset.py` states it.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
+/// The units that are there.
+pub const UNITS: [u8; 2] = [1, 2];
 /// Cells of each kind in each unit.
 pub const SIZE: usize = 1000;
 /// The function code that answers with the request's bytes in reverse order.
@@ -27,19 +30,16 @@ pub struct Cells {
 }
 
 impl Cells {
-    /// The untouched cells of a unit, or `None` if nobody has that number.
+    /// The untouched cells of a unit, 1 or more.
     #[must_use]
-    pub fn of_unit(unit: u8) -> Option<Self> {
-        if !matches!(unit, 1 | 2) {
-            return None;
-        }
+    pub fn of_unit(unit: u8) -> Self {
         let (shift, first) = (usize::from(unit) - 1, u16::from(unit));
-        Some(Self {
+        Self {
             coils: (0..SIZE).map(|a| (a + shift) % 3 == 0).collect(),
             discretes: (0..SIZE).map(|a| (a + shift) % 5 == 0).collect(),
             holdings: (0..1000).map(|a: u16| a * 7 + first).collect(),
             inputs: (0..1000).map(|a: u16| a * 3 + 1 + first).collect(),
-        })
+        }
     }
 }
 
@@ -48,6 +48,22 @@ impl Cells {
 pub fn range(address: u16, count: usize) -> Option<Range<usize>> {
     let start = usize::from(address);
     (start + count <= SIZE).then_some(start..start + count)
+}
+
+/// The queue that the register at `address` counts.
+#[must_use]
+pub fn fifo(address: u16) -> Option<&'static [u16]> {
+    match address {
+        20 => Some(&[11, 22, 33]),
+        21 => Some(&[]),
+        _ => None,
+    }
+}
+
+/// The untouched files: four of them, with a hundred registers each.
+#[must_use]
+pub fn files() -> BTreeMap<u16, Vec<u16>> {
+    (1..=4).map(|file| (file, (0..100).map(|record| file * 256 + record).collect())).collect()
 }
 
 /// The device identification objects, in order.
