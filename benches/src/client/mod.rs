@@ -1,6 +1,8 @@
 //! The clients that are ours to write: the load as the bare client, dinrail's and tokio-modbus's. Each warms up, then
 //! calls for a window and says what it did and what that cost its process, as JSON, the way the foreign ones do.
 
+mod bare_tokio;
+mod dinrail;
 mod tasks;
 mod tokio_modbus;
 
@@ -36,6 +38,8 @@ pub fn call(client: ClientName, port: u16, shape: Shape, window: Duration) -> Re
     let target = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     match client {
         ClientName::Raw => raw(target, shape, window),
+        ClientName::BareTokio => bare_tokio::call(target, shape, window),
+        ClientName::Dinrail => dinrail::call(target, shape, window),
         ClientName::TokioModbus => tokio_modbus::call(target, shape, window),
         other => bail!("{} is not in this binary", other.label()),
     }

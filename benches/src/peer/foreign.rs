@@ -65,14 +65,6 @@ pub fn libmodbus() -> Result<Command, Missing> {
     Ok(Command::new(program))
 }
 
-/// dinrail's client, while it is not there to build against.
-pub fn dinrail_client() -> Result<Command, Missing> {
-    Err(Missing {
-        what: "crates/dinrail has no client yet".to_owned(),
-        remedy: "write src/client/dinrail.rs".to_owned(),
-    })
-}
-
 /// pymodbus, in the virtual environment that setup.sh makes.
 pub fn pymodbus() -> Result<Command, Missing> {
     let venv = work_folder().join("venv");

@@ -39,6 +39,8 @@ pub enum ServerName {
 pub enum ClientName {
     /// The load itself: the unit of every ratio.
     Raw,
+    /// The same on tokio, one call at a time: what a client on that runtime can't go below.
+    BareTokio,
     /// Ours.
     Dinrail,
     /// tokio-modbus.
@@ -97,6 +99,7 @@ impl ClientName {
     pub fn label(self) -> &'static str {
         match self {
             Self::Raw => "bare client",
+            Self::BareTokio => "bare tokio",
             Self::Dinrail => "**dinrail**",
             Self::TokioModbus => "tokio-modbus",
             Self::Libmodbus => "libmodbus",
@@ -109,7 +112,7 @@ impl ClientName {
     /// Why a shape is not measured for it.
     pub fn not_offered(self, shape: Shape) -> Option<&'static str> {
         match self {
-            Self::Libmodbus | Self::PymodbusSync if shape.calls > 1 => Some("not offered"),
+            Self::BareTokio | Self::Libmodbus | Self::PymodbusSync if shape.calls > 1 => Some("not offered"),
             _ => None,
         }
     }
@@ -126,7 +129,6 @@ impl ClientName {
     /// The foreign program, or `None` for those in this binary.
     pub fn program(self, port: u16, shape: Shape, milliseconds: u64) -> Option<Result<Command, Missing>> {
         let (program, way) = match self {
-            Self::Dinrail => (foreign::dinrail_client(), None),
             Self::Libmodbus => (foreign::libmodbus(), None),
             Self::PymodbusSync => (foreign::pymodbus(), Some("sync")),
             Self::PymodbusAsync => (foreign::pymodbus(), Some("async")),

@@ -83,8 +83,8 @@ const METHOD: &str = "\
 - The kernel does a receiver's TCP work inside the sender's call, so that each end is charged with some of the other's.
   It is the same for all.
 - All Rust is built alike: optimised, thin LTO, one codegen unit. dinrail and tokio-modbus run on tokio's current_thread
-  runtime and serve the same registers behind the same mutex. *Bare tokio* is the floor's work on that runtime: the least
-  that a server on it can cost.
+  runtime; their servers hold the same registers behind the same mutex, their options are the standard ones. *Bare tokio* is the floor's or the bare client's work on that
+  runtime: the least that anything on it can cost, and no peer.
 - Clients run against the floor and read ten registers; each call's values are checked.
 - Instructions are callgrind's, in user space, with ten connections; two runs of different length are subtracted.
 ";
