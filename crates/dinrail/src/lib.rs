@@ -1,5 +1,6 @@
 //! Modbus for Rust.
 
+pub mod blocking;
 pub mod client;
 mod error;
 pub mod server;

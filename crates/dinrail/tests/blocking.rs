@@ -1,0 +1,135 @@
+//! The blocking client: the asynchronous one's methods, no more and no less, from any thread.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use dinrail::blocking::Client;
+use dinrail::client::Options;
+use dinrail::transport::Tcp;
+use dinrail::{Error, ExceptionCode};
+
+/// A server whose registers hold their addresses, and which has none from 100 on.
+fn registers() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || serve(stream));
+        }
+    });
+    address
+}
+
+fn serve(mut stream: TcpStream) -> std::io::Result<()> {
+    loop {
+        let mut request = [0; 12];
+        stream.read_exact(&mut request)?;
+        let address = u16::from_be_bytes([request[8], request[9]]);
+        let [high, low] = address.to_be_bytes();
+        let pdu = if address < 100 { vec![request[7], 2, high, low] } else { vec![request[7] | 0x80, 2] };
+        let mut reply = request[..7].to_vec();
+        reply[5] = pdu.len() as u8 + 1;
+        reply.extend(pdu);
+        stream.write_all(&reply)?;
+    }
+}
+
+#[test]
+fn s003_18_calls_wait_for_their_answers() {
+    let client = Client::connect(registers()).expect("a connection");
+    assert!(client.is_connected());
+    assert_eq!(client.read_holding_registers(7, 1).expect("an answer"), [7]);
+    let error = client.read_holding_registers(100, 1).expect_err("an exception");
+    assert_eq!(error.exception(), Some(ExceptionCode::IllegalDataAddress));
+    let mut value = [0];
+    client.unit(3).read_input_registers_into(9, &mut value).expect("an answer");
+    assert_eq!(value, [9]);
+    client.close();
+    assert!(matches!(client.read_coils(0, 1), Err(Error::Closed { sent: false })));
+}
+
+#[test]
+fn s003_18_nobody_listens() {
+    let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    assert!(matches!(Client::connect(address), Err(Error::Connect { .. })));
+    let client = Client::lazy(Tcp::new(address), Options::default()).expect("a thread");
+    assert!(matches!(client.read_coils(0, 1), Err(Error::Connect { .. })));
+}
+
+#[test]
+fn time_runs_out() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let client = Client::connect(listener.local_addr().expect("an address")).expect("a connection");
+    let started = Instant::now();
+    let error = client.with_timeout(Duration::from_millis(50)).read_coils(0, 1).expect_err("no answer");
+    assert!(error.is_timeout() && started.elapsed() >= Duration::from_millis(50));
+}
+
+#[test]
+fn threads_share_a_client() {
+    let client = Client::connect(registers()).expect("a connection");
+    thread::scope(|scope| {
+        for address in 0..20 {
+            let client = client.clone();
+            scope.spawn(move || {
+                for _ in 0..50 {
+                    assert_eq!(client.read_holding_registers(address, 1).expect("an answer"), [address]);
+                }
+            });
+        }
+    });
+}
+
+#[tokio::test]
+async fn it_may_be_used_inside_of_a_runtime() {
+    let client = Client::connect(registers()).expect("a connection");
+    assert_eq!(client.read_holding_registers(7, 1).expect("an answer"), [7]);
+    assert_eq!(client.as_async().read_holding_registers(8, 1).await.expect("an answer"), [8]);
+}
+
+/// What stands between `start` and `end`, for every `start`.
+fn between<'s>(source: &'s str, start: &str, end: &str) -> Vec<&'s str> {
+    source.split(start).skip(1).filter_map(|rest| rest.split(end).next()).collect()
+}
+
+fn normal(signature: &str) -> String {
+    let signature: String = signature.split_whitespace().collect::<Vec<_>>().join(" ");
+    signature.replace("( ", "(").replace(", )", ")").replace(",)", ")")
+}
+
+#[test]
+fn both_clients_have_the_same_methods() {
+    let sources = [
+        include_str!("../src/client/mod.rs"),
+        include_str!("../src/client/methods.rs"),
+        include_str!("../src/client/records.rs"),
+        include_str!("../src/client/maintenance.rs"),
+    ];
+    let mut expected: Vec<String> = sources
+        .iter()
+        .flat_map(|source| between(source, "pub async fn ", ", Error> {"))
+        .filter(|method| method.contains("&self"))
+        .map(|method| normal(method).replace("(&self, ", "(").replace("(&self", "(").replace("-> Result<", "-> "))
+        .collect();
+    let blocking = include_str!("../src/blocking/client.rs");
+    let list = blocking.split("\nwaiting! {").nth(1).expect("the list of methods");
+    let mut found: Vec<String> = between(list, "    fn ", ";\n").into_iter().map(normal).collect();
+    expected.sort();
+    found.sort();
+    assert!(expected.len() > 30, "methods were found");
+    assert_eq!(found, expected);
+
+    let plain = |source: &str| {
+        let mut names: Vec<String> = between(source, "    pub fn ", "(").into_iter().map(str::to_owned).collect();
+        names.sort();
+        names
+    };
+    let asynchronous: Vec<_> = plain(sources[0]);
+    let blocking: Vec<_> = plain(blocking.split("macro_rules!").next().unwrap_or_default())
+        .into_iter()
+        .filter(|name| !["as_async", "connect", "connect_with"].contains(&name.as_str()))
+        .collect();
+    assert_eq!(blocking, asynchronous);
+}
