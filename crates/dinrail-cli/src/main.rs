@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     match command::run(args.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            if let Some(sentence) = failure.message() {
+            if let Some(sentence) = failure.sentence() {
                 output::complain(sentence);
             }
             failure.exit_code().into()

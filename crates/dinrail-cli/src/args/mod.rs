@@ -1,21 +1,27 @@
 //! What may be typed: the commands, and the types of their arguments.
 
 mod assignment;
+mod device;
+mod notation;
 mod reference;
 mod target;
+mod time;
 
 use clap::{Parser, Subcommand};
 
-pub(crate) use self::assignment::Assignment;
+pub(crate) use self::assignment::{Assignment, parse};
+pub(crate) use self::device::Device;
+pub(crate) use self::notation::{NOTATIONS, Notation};
 pub(crate) use self::reference::Reference;
 pub(crate) use self::target::Target;
-use crate::command::{completions, serve};
+pub(crate) use self::time::parse_duration;
+use crate::command::{bench, completions, read, serve, write};
 
 /// Modbus at a shell: read, write, serve and measure.
 #[derive(Debug, Parser)]
 #[command(name = "dinrail", version, after_help = AFTER_HELP, arg_required_else_help = true)]
 pub(crate) struct Args {
-    /// Say on standard error what happens on the line; twice for every detail.
+    /// Say on standard error what is asked and by whom; twice for everything.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 
@@ -26,6 +32,9 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(serve::Serve),
+    Read(read::Read),
+    Write(write::Write),
+    Bench(bench::Bench),
     Completions(completions::Completions),
 }
 

@@ -27,13 +27,13 @@ impl FromStr for Reference {
 }
 
 /// The area of `co`, `di`, `ir` or `hr`.
-pub(super) fn parse_area(text: &str) -> Result<Area, String> {
+fn parse_area(text: &str) -> Result<Area, String> {
     let found = Area::ALL.into_iter().find(|area| short_name(*area).eq_ignore_ascii_case(text));
     found.ok_or_else(|| format!("there is no area {text:?}: {HOW}"))
 }
 
 /// The two letters of an area.
-pub(crate) const fn short_name(area: Area) -> &'static str {
+const fn short_name(area: Area) -> &'static str {
     match area {
         Area::Coil => "co",
         Area::DiscreteInput => "di",

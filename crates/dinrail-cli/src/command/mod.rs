@@ -1,8 +1,11 @@
 //! The commands: each has its arguments and what it does with them.
 
+pub(crate) mod bench;
 pub(crate) mod completions;
+pub(crate) mod read;
 pub(crate) mod serve;
 mod signal;
+pub(crate) mod write;
 
 use std::future::Future;
 
@@ -13,12 +16,15 @@ use crate::failure::Failure;
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(serve) => block_on(serve.run()),
+        Command::Read(read) => block_on(read.run()),
+        Command::Write(write) => block_on(write.run()),
+        Command::Bench(bench) => block_on(bench.run()),
         Command::Completions(completions) => completions.run(),
     }
 }
 
 /// Runs a command on this thread.
-fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+pub(crate) fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(command)
 }

@@ -1,10 +1,35 @@
 //! Everything that a person or a script sees. Results go to standard output, all else to standard error.
 
-use std::io::{self, Write as _};
+mod readings;
+
+use std::io::{self, IsTerminal as _, Write as _};
 
 use tracing_subscriber::filter::LevelFilter;
 
+pub(crate) use self::readings::{Readings, Row, failed_reading};
 use crate::failure::Failure;
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Aligned columns with a heading, for a terminal.
+    Table,
+    /// One bare value a line, for pipes.
+    Lines,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Format {
+    /// What the user asked for, or else what fits where standard output goes.
+    pub(crate) fn chosen(json: bool) -> Self {
+        match (json, io::stdout().is_terminal()) {
+            (true, _) => Self::Json,
+            (false, true) => Self::Table,
+            (false, false) => Self::Lines,
+        }
+    }
+}
 
 /// Writes `text` to standard output at once, so that a script that waits for it sees it.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
@@ -18,7 +43,15 @@ pub(crate) fn complain(sentence: &str) {
     let _ = writeln!(io::stderr().lock(), "dinrail: {sentence}");
 }
 
-/// Sends the log to standard error: nothing but warnings, or with `-v` and `-vv` more.
+/// Writes over the present line of standard error, if that is a terminal.
+pub(crate) fn progress(text: &str) {
+    let mut err = io::stderr().lock();
+    if err.is_terminal() {
+        let _ = write!(err, "\r{text}\x1b[K").and_then(|()| err.flush());
+    }
+}
+
+/// Sends the log to standard error: nothing but warnings, with `-v` requests too, with `-vv` every byte.
 pub(crate) fn log(verbosity: u8) {
     let level = match verbosity {
         0 => LevelFilter::WARN,

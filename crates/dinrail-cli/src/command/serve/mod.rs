@@ -2,8 +2,9 @@
 
 mod demo;
 mod read_only;
+mod watch;
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use clap::builder::TypedValueParser as _;
 use dinrail::service::{BoxService, Memory, Service as _};
@@ -11,6 +12,7 @@ use dinrail::{Server, server};
 use tokio::time::MissedTickBehavior;
 
 use self::read_only::ReadOnly;
+use self::watch::Watch;
 use super::signal::Stop;
 use crate::args::{Assignment, Target};
 use crate::failure::Failure;
@@ -23,15 +25,17 @@ use crate::output;
 #[derive(Debug, clap::Args)]
 #[command(after_help = after_help(), verbatim_doc_comment)]
 pub(crate) struct Serve {
-    /// Where to listen; port 0 takes a free one. 0.0.0.0 and [::] listen on every interface.
-    #[arg(long, value_name = "URL", default_value = "tcp://127.0.0.1:5020")]
+    /// Where to listen; port 0 takes a free one
+    ///
+    /// 0.0.0.0 and [::] listen on every interface. Anybody who can connect can write: Modbus knows no passwords.
+    #[arg(long, verbatim_doc_comment, value_name = "URL", default_value = "tcp://127.0.0.1:5020")]
     listen: Target,
 
-    /// The unit to answer; others are told 0x0B. Any unit sees the same values.
+    /// The one unit to answer, while others are told 0x0B; or any.
     #[arg(short, long, value_name = "N|any", default_value = "any", value_parser = parse_unit)]
     unit: Unit,
 
-    /// Begin with these values; may be given several times.
+    /// Begin with these values; may be given several times
     ///
     /// The values stand from the address on: hr:0=1,2,3 sets hr:0, hr:1 and hr:2. Registers are u16 unless a type is
     /// named, as in hr:10:f32=21.5; coils and discrete inputs are on or off.
@@ -83,27 +87,39 @@ Values of --demo, set ten times a second:
 
 impl Serve {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let memory = Memory::new();
-        for Assignment { start, values } in &self.set {
-            memory.set(start.area, start.address, values).expect("all 65536 addresses are there");
-        }
-        let server = Server::tcp(self.listen.authority(), self.service(&memory)).with_options(self.options());
         let mut stop = Stop::listen()?;
+        let memory = self.memory();
+        let start = Instant::now();
+        if self.demo {
+            demo::set(&memory, start.elapsed(), since_1970());
+        }
+        let server = self.server(&memory);
         let address = server.start().await.map_err(|error| Failure::Unreachable(error.to_string()))?;
         output::print(&format!("listening on tcp://{address}\n"))?;
         if self.demo {
             output::print(&format!("{}\n", demo::TABLE))?;
-            tokio::select! {
-                () = keep_moving(&memory) => {}
-                () = stop.requested() => {}
-            }
-        } else {
-            stop.requested().await;
+        }
+        tokio::select! {
+            () = keep_moving(&memory, start), if self.demo => {}
+            () = stop.requested() => {}
         }
         tokio::select! {
             _ = server.stop() => Ok(()),
             () = stop.requested() => Err(Failure::Interrupted), // somebody does not want to wait for the rest
         }
+    }
+
+    fn memory(&self) -> Memory {
+        let memory = Memory::new();
+        for Assignment { start, values } in &self.set {
+            memory.set(start.area, start.address, values).expect("an assignment ends at address 65535 or before");
+        }
+        memory
+    }
+
+    fn server(&self, memory: &Memory) -> Server<BoxService> {
+        let server = Server::tcp(self.listen.authority(), self.service(memory)).with_options(self.options());
+        if tracing::enabled!(tracing::Level::INFO) { server.with_hooks(Watch) } else { server }
     }
 
     fn service(&self, memory: &Memory) -> BoxService {
@@ -120,13 +136,15 @@ impl Serve {
 }
 
 /// Sets the values of the demo again and again.
-async fn keep_moving(memory: &Memory) {
-    let start = Instant::now();
+async fn keep_moving(memory: &Memory, start: Instant) {
     let mut steps = tokio::time::interval(demo::STEP);
     steps.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         steps.tick().await;
-        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        demo::set(memory, start.elapsed(), unix);
+        demo::set(memory, start.elapsed(), since_1970());
     }
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }

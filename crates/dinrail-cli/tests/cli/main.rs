@@ -1,0 +1,8 @@
+//! The binary as people and scripts use it: as a process, over loopback, with a deadline on everything.
+
+mod bench;
+mod harness;
+mod help;
+mod read;
+mod serve;
+mod write;

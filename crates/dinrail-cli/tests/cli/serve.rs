@@ -1,0 +1,105 @@
+//! `dinrail serve`.
+
+use crate::harness::{Background, Server, failure, stdout};
+
+#[tokio::test]
+async fn it_holds_what_is_set_and_zeros() {
+    let server = Server::start(&[
+        "--set",
+        "hr:0=1,2,3",
+        "--set",
+        "40011:f32=21.5",
+        "--set",
+        "co:0=on,off,on",
+        "--set",
+        "ir:9=7",
+    ])
+    .await;
+    let url = server.url.as_str();
+    assert_eq!(stdout(&["read", url, "hr:0", "-n", "4"]).await, "1\n2\n3\n0\n");
+    assert_eq!(stdout(&["read", url, "hr:10", "--type", "f32"]).await, "21.5\n");
+    assert_eq!(stdout(&["read", url, "co:0", "-n", "3"]).await, "on\noff\non\n");
+    assert_eq!(stdout(&["read", url, "ir:9"]).await, "7\n");
+    assert_eq!(stdout(&["read", url, "di:65535"]).await, "off\n");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn every_unit_answers_unless_one_is_named() {
+    let server = Server::start(&["--set", "hr:0=5"]).await;
+    for unit in ["0", "1", "255"] {
+        assert_eq!(stdout(&["read", &server.url, "hr:0", "--unit", unit]).await, "5\n");
+    }
+    server.stop().await;
+
+    let server = Server::start(&["--unit", "7", "--set", "hr:0=5"]).await;
+    assert_eq!(stdout(&["read", &server.url, "hr:0", "--unit", "7"]).await, "5\n");
+    let complaint = failure(1, &["read", &server.url, "hr:0", "--unit", "8"]).await;
+    assert!(complaint.contains("0x0b"), "{complaint}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn read_only_refuses_writes_and_goes_on() {
+    let server = Server::start(&["--read-only", "--set", "hr:0=5"]).await;
+    for args in [["hr:0", "6"], ["co:0", "on"]] {
+        let complaint = failure(1, &["write", &server.url, args[0], args[1]]).await;
+        assert!(complaint.contains("0x01 (illegal function)"), "{complaint}");
+    }
+    assert_eq!(stdout(&["read", &server.url, "hr:0"]).await, "5\n");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_demo_moves_and_says_what_is_where() {
+    let mut server = Server::start(&["--demo", "--set", "hr:100=4"]).await;
+    let sine = server.process.line_where(|line| line.contains("sine")).await;
+    assert!(sine.trim_start().starts_with("ir:0"), "{sine}");
+    let url = server.url.as_str();
+    assert_eq!(stdout(&["read", url, "ir:12", "--type", "str:8"]).await, "dinrail\n");
+    assert_eq!(stdout(&["read", url, "hr:100"]).await, "4\n");
+    let mut watch = Background::start(&["read", url, "ir:8", "--type", "u64", "--every", "50ms"]);
+    let first = watch.line().await;
+    watch.line_where(|line| line != first).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn threads_of_its_own_serve_the_same_data() {
+    let server = Server::start(&["--threads", "2"]).await;
+    assert_eq!(stdout(&["write", &server.url, "hr:3", "9"]).await, "wrote hr:3 = 9\n");
+    for _ in 0..4 {
+        assert_eq!(stdout(&["read", &server.url, "hr:3"]).await, "9\n");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_it_well() {
+    let server = Server::start(&[]).await;
+    server.process.signal("INT").await;
+    let (status, _, stderr) = server.process.end().await;
+    assert_eq!((status.code(), stderr.as_str()), (Some(0), ""));
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_a_sentence() {
+    let server = Server::start(&[]).await;
+    let complaint = failure(3, &["serve", "--listen", &server.url]).await;
+    let address = server.url.strip_prefix("tcp://").expect("a URL");
+    assert!(complaint.starts_with("dinrail: cannot listen on"), "{complaint}");
+    assert!(complaint.contains(address) && complaint.contains("take another port"), "{complaint}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn requests_are_logged_when_asked_for() {
+    let server = Server::start(&["-v"]).await;
+    stdout(&["read", &server.url, "hr:0"]).await;
+    server.process.signal("TERM").await;
+    let (status, _, stderr) = server.process.end().await;
+    assert_eq!(status.code(), Some(0));
+    for part in ["listening", "connected", "asked", "area: HoldingRegister, address: 0, count: 1", "disconnected"] {
+        assert!(stderr.contains(part), "{part:?} is missing in {stderr}");
+    }
+}
