@@ -27,7 +27,8 @@ impl Failure {
     pub(crate) fn of_read(place: impl fmt::Display, error: &Error) -> Self {
         let sentence = format!("{place}: {error}");
         match error {
-            Error::Exception(_) => Self::Refused(sentence),
+            // The error's own text does not know that nothing was to be written.
+            Error::Exception(code) => Self::Refused(format!("{place}: the device refused: exception {code}")),
             Error::Invalid(_) => Self::Usage(sentence),
             _ => Self::Unreachable(sentence),
         }
