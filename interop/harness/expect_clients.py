@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .cases import BY_NAME, CASES
-from .notes import ANY, SELF, Note, absent, fault
+from .notes import ANY, SELF, SELF_CLI, Note, absent, fault
 
 IDENTITY = "fc43-basic fc43-regular fc43-stream fc43-one fc43-none"
 FILES = "fc20 fc20-100 fc21 exc-file"
@@ -11,11 +11,12 @@ FIFO = "fc24 fc24-empty exc-fifo"
 SERIAL_LINE = "fc07 fc08-echo fc08-register fc08-count fc11 fc12"
 
 ONE_AT_A_TIME = "a client has one request in flight"
+ONE_A_PROCESS = "every run of the program makes a connection"
 NO_SEGMENT = "no call joins requests in one segment"
 
-MBPOLL_CAN = (
+PROGRAMS_CAN = (
     "fc01 fc02 fc03 fc03-max fc04 fc04-max fc05 fc06 fc15 fc16 fc16-max exc-address exc-range "
-    "exc-coil exc-write exc-nothing-done unit-2 unit-apart unit-1-kept unit-9 session"
+    "exc-coil exc-write exc-nothing-done unit-2 unit-apart unit-1-kept unit-9"
 ).split()
 SOCKET_CAN = (
     "fc03 fc03-max custom exc-function exc-address exc-range exc-zero exc-126 exc-byte-count "
@@ -32,6 +33,10 @@ DUMMY = "21317 21078 17746 8260 21837 19801 8274 17731 20306 17454"
 
 CLIENTS: dict[str, tuple[Note, ...]] = {
     SELF: (absent("segment", NO_SEGMENT),),
+    SELF_CLI: (
+        absent("session", ONE_A_PROCESS),
+        absent(all_but([*PROGRAMS_CAN, "fc01-many"]), "the program has no option for it"),
+    ),
     "pymodbus": (
         absent("pipeline", ONE_AT_A_TIME),
         absent("segment", NO_SEGMENT),
@@ -54,7 +59,8 @@ CLIENTS: dict[str, tuple[Note, ...]] = {
     ),
     "mbpoll": (
         absent("fc01-many", "reads at most 125 values, of coils too"),
-        absent(all_but([*MBPOLL_CAN, "fc01-many"]), "the program has no option for it"),
+        absent("session", ONE_A_PROCESS),
+        absent(all_but(PROGRAMS_CAN), "the program has no option for it"),
     ),
     "modbus-serial": (
         absent(f"{FIFO} {SERIAL_LINE} fc21", "no call for this function code"),

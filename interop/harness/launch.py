@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .cases import CASES, SCRIPT
-from .notes import SELF
+from .notes import SELF, SELF_CLI
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / ".work"
@@ -47,6 +47,12 @@ NODE_ENV = {"NODE_PATH": str(WORK / "node_modules")}
 
 PEER_LIST: tuple[Peer, ...] = (
     Peer(SELF, SELF, (RUST / "dinrail-peer", "serve"), (RUST / "dinrail-peer", "client")),
+    Peer(
+        SELF_CLI,
+        "dinrail read, dinrail write",
+        client=(sys.executable, PEERS / "dinrail_cli_client.py"),
+        env={"DINRAIL": str(RUST / "dinrail")},
+    ),
     Peer(
         "pymodbus",
         "pymodbus",
@@ -92,10 +98,12 @@ def build() -> None:
         if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
             warnings = ["-Wall", "-Wextra", "-Werror"]
             command("gcc", "-std=gnu11", "-O1", *warnings, "-o", binary, source, *flags)
-    command(
-        "cargo", "build", "--quiet", "--manifest-path",
-        ROOT / "dinrail-peer" / "Cargo.toml", env={"CARGO_TARGET_DIR": str(TARGET)},
-    )
+    peer, binary = ROOT / "dinrail-peer" / "Cargo.toml", ["--package", "dinrail-cli"]
+    for arguments in ([peer], [ROOT.parent / "Cargo.toml", *binary]):
+        command(
+            "cargo", "build", "--quiet", "--manifest-path", *arguments,
+            env={"CARGO_TARGET_DIR": str(TARGET)},
+        )
 
 
 def command(*argv: str | Path, env: dict[str, str] | None = None) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 SELF = "dinrail"
+SELF_CLI = "dinrail-cli"
 ANY = "*"
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from .cases import CASES
 from .judge import Verdict
 from .launch import Peer
-from .notes import SELF, Kind
+from .notes import SELF, SELF_CLI, Kind
 
+OURS = (SELF, SELF_CLI)
 WORDS = {Kind.ABSENT: "no", Kind.FAULT: "fault", Kind.OWN: "ok"}
 
 INTRO = """\
@@ -72,7 +73,7 @@ def ours(
 ) -> list[str]:
     """The table of dinrail against everybody."""
     columns: list[tuple[str, list[Verdict]]] = []
-    for peer in (peer for peer in peers if peer.name != SELF):
+    for peer in (peer for peer in peers if peer.name not in OURS):
         if verdicts := talks.get((peer.name, SELF)):
             columns.append((f"{peer.title} client", verdicts))
         if verdicts := talks.get((SELF, peer.name)):
@@ -85,11 +86,26 @@ def ours(
     return rows(header, lines)
 
 
+def shell(
+    peers: list[Peer], talks: dict[tuple[str, str], list[Verdict]], numbering: Numbering
+) -> list[str]:
+    """The table of the command line, without what it does not offer."""
+    columns = {
+        peer.title: talks[SELF_CLI, peer.name] for peer in peers if (SELF_CLI, peer.name) in talks
+    }
+    lines = [
+        [case.title, *(cell(verdicts[i], numbering) for verdicts in columns.values())]
+        for i, case in enumerate(CASES)
+        if any(verdicts[i].owner != SELF_CLI for verdicts in columns.values())
+    ]
+    return rows(["", *(f"{title} server" for title in columns)], lines)
+
+
 def others(peers: list[Peer], talks: dict[tuple[str, str], list[Verdict]]) -> list[str]:
     """How the peers fare among themselves: the control group."""
-    servers = [peer for peer in peers if peer.server and peer.name != SELF]
+    servers = [peer for peer in peers if peer.server and peer.name not in OURS]
     lines = []
-    for client in (peer for peer in peers if peer.client and peer.name != SELF):
+    for client in (peer for peer in peers if peer.client and peer.name not in OURS):
         line = [f"{client.title} client"]
         for server in servers:
             verdicts = talks.get((client.name, server.name), [])
@@ -108,6 +124,7 @@ def page(
     """The whole document."""
     numbering = Numbering({peer.name: peer.title for peer in peers})
     table = ours(peers, talks, numbering)
+    commands = shell(peers, talks, numbering)
     lines = [
         INTRO,
         "## Versions",
@@ -117,6 +134,10 @@ def page(
         "## dinrail and the peers",
         "",
         *table,
+        "",
+        "## `dinrail read` and `dinrail write`",
+        "",
+        *commands,
         "",
         "## Peer faults",
         "",
