@@ -23,8 +23,8 @@ async fn what_is_written_can_be_read() {
             "0x0000\n0x41AC\n0x0000\n0xC47A\n",
         ),
         (&["hr:20", "hello", "--type", "str:8"], "wrote hr:20 = hello\n", &["hr:20", "--type", "str:8"], "hello\n"),
-        (&["hr:0", "on", "--type", "bit:15"], "wrote hr:0 = on\n", &["hr:0"], "32810\n"),
-        (&["40001", "off", "--type", "bit:1"], "wrote hr:0 = off\n", &["hr:0"], "32808\n"),
+        (&["hr:0", "on", "--type", "bit:15"], "wrote hr:0 bit:15 = on\n", &["hr:0"], "32810\n"),
+        (&["40001", "off", "--type", "bit:1"], "wrote hr:0 bit:1 = off\n", &["hr:0"], "32808\n"),
         (&["co:0", "on"], "wrote co:0 = on\n", &["co:0"], "on\n"),
         (&["co:1", "1", "0", "TRUE"], "wrote co:1 = on\nwrote co:2 = off\nwrote co:3 = on\n", &["co:3"], "on\n"),
     ];

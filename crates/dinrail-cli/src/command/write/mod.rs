@@ -80,8 +80,8 @@ impl Write {
     fn say_what_was_done(&self, plan: &Plan) -> Result<(), Failure> {
         let done = if self.verify { "wrote and verified" } else { "wrote" };
         let mut text = String::new();
-        for (reference, value) in plan.rows() {
-            let _ = writeln!(text, "{done} {reference} = {value}"); // writing to a string cannot fail
+        for (place, value) in plan.rows() {
+            let _ = writeln!(text, "{done} {place} = {value}"); // writing to a string cannot fail
         }
         output::print(&text)
     }

@@ -72,8 +72,17 @@ impl Plan {
     }
 
     /// Each value's place and text.
-    pub(super) fn rows(&self) -> impl Iterator<Item = (Reference, String)> {
-        self.values.iter().enumerate().map(|(index, value)| (self.reference(index), self.notation.show(value)))
+    pub(super) fn rows(&self) -> impl Iterator<Item = (String, String)> {
+        let rows = self.values.iter().enumerate();
+        rows.map(|(index, value)| (self.place(index), self.notation.show(value)))
+    }
+
+    /// Where the value at `index` begins; of a register's bit, which bit.
+    fn place(&self, index: usize) -> String {
+        match self.content {
+            Content::Mask { .. } => format!("{} {}", self.reference(index), self.notation),
+            Content::Coils(_) | Content::Registers(_) => self.reference(index).to_string(),
+        }
     }
 
     /// Reads all values back and compares them, bit by bit: a NaN is the NaN that was written.
@@ -113,7 +122,7 @@ impl Plan {
             }
         };
         let (held, written) = (self.notation.show(&value), self.notation.show(&self.values[index]));
-        Some(format!("{} holds {held}, and {written} was written", self.reference(index)))
+        Some(format!("{} holds {held}, and {written} was written", self.place(index)))
     }
 
     fn reference(&self, index: usize) -> Reference {
