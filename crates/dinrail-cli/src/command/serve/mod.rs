@@ -27,7 +27,7 @@ use crate::output;
 pub(crate) struct Serve {
     /// Where to listen; port 0 takes a free one
     ///
-    /// 0.0.0.0 and [::] listen on every interface. Anybody who can connect can write: Modbus knows no passwords.
+    /// The host 0.0.0.0 listens on every interface. Anybody who can connect can write: Modbus knows no passwords.
     #[arg(long, verbatim_doc_comment, value_name = "URL", default_value = "tcp://127.0.0.1:5020")]
     listen: Target,
 
