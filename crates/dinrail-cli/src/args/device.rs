@@ -12,8 +12,8 @@ use super::{Target, parse_duration};
 /// Where a device is and how long to wait for it.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Device {
-    /// Where the device is: tcp://HOST[:PORT] or HOST[:PORT].
-    #[arg(value_name = "URL")]
+    /// Where the device is, as `tcp://HOST[:PORT]` or `HOST[:PORT]`.
+    #[arg(value_name = "URL", help = "Where the device is: tcp://HOST[:PORT] or HOST[:PORT]")]
     target: Target,
 
     /// The unit id, 0 to 255: which device behind the address is meant.
