@@ -1,4 +1,5 @@
 //! The binary as people and scripts use it: as a process, over loopback, with a deadline on everything.
+#![cfg(unix)] // it sends signals
 
 mod bench;
 mod harness;
