@@ -65,9 +65,11 @@ def fake_server(lie: int) -> Iterator[str]:
 
 def talk_to_fake(lie: int) -> dict[str, str]:
     """The bare socket client against the fake server."""
-    with fake_server(lie) as port:
-        with mock.patch.object(launch, "serving", lambda _: contextlib.nullcontext(port)):
-            return launch.talk(SOCKET, SOCKET)
+    with (
+        fake_server(lie) as port,
+        mock.patch.object(launch, "serving", lambda _: contextlib.nullcontext(port)),
+    ):
+        return launch.talk(SOCKET, SOCKET)
 
 
 class Judging(unittest.TestCase):
@@ -78,7 +80,13 @@ class Judging(unittest.TestCase):
 
     def test_each_case_fails_on_any_other_answer(self) -> None:
         for case in CASES:
-            for wrong in (case.expected + " 0", "", "exception 4", "not offered", "failed: timeout"):
+            for wrong in (
+                case.expected + " 0",
+                "",
+                "exception 4",
+                "not offered",
+                "failed: timeout",
+            ):
                 with self.subTest(case=case.name, wrong=wrong):
                     self.assertFalse(judge(case, "someone", "nobody", wrong).passed)
 

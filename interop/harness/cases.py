@@ -163,7 +163,9 @@ CASES: tuple[Case, ...] = (
         ("file-read 4:1:2 3:9:2",),
         f"{records(4, 1, 2)} | {records(3, 9, 2)}",
     ),
-    Case("fc20-100", "FC 20 one group of 100 registers", ("file-read 2:0:100",), records(2, 0, 100)),
+    Case(
+        "fc20-100", "FC 20 one group of 100 registers", ("file-read 2:0:100",), records(2, 0, 100)
+    ),
     Case(
         "fc21",
         "FC 21 write file record",
@@ -210,7 +212,9 @@ CASES: tuple[Case, ...] = (
     ),
     Case("fc43-one", "FC 43/14 one object", ("device-id 4 4",), identity(4)),
     Case("fc43-none", "FC 43/14 unknown object: 02", ("device-id 4 6",), "exception 2"),
-    Case("custom", f"Custom code {d.CUSTOM_CODE}", (f"raw {d.CUSTOM_CODE} 010203",), "reply 030201"),
+    Case(
+        "custom", f"Custom code {d.CUSTOM_CODE}", (f"raw {d.CUSTOM_CODE} 010203",), "reply 030201"
+    ),
     Case("exc-function", "Unknown code: 01", (f"raw {d.UNSERVED_CODE} 01",), "exception 1"),
     Case("exc-address", "Address 1000: 02", ("holding 1000 1",), "exception 2"),
     Case("exc-range", "995..1004: 02", ("holding 995 10",), "exception 2"),
@@ -258,8 +262,20 @@ CASES: tuple[Case, ...] = (
     ),
     Case("unit-1-kept", "... as unit 1 tells", ("holding 270 1",), holdings(270, 1)),
     Case("unit-9", "Unknown unit: 0B", ("holding 10 1",), "exception 11", unit=d.UNKNOWN_UNIT),
-    Case("pipeline", "16 requests in flight", ("pipeline 700 3 16",), slices(700, 3, 16), digest=all_or_none),
-    Case("segment", "Two requests in one segment", ("segment 800 2 2",), slices(800, 2, 2), digest=all_or_none),
+    Case(
+        "pipeline",
+        "16 requests in flight",
+        ("pipeline 700 3 16",),
+        slices(700, 3, 16),
+        digest=all_or_none,
+    ),
+    Case(
+        "segment",
+        "Two requests in one segment",
+        ("segment 800 2 2",),
+        slices(800, 2, 2),
+        digest=all_or_none,
+    ),
     Case(
         "session",
         "A connection survives exceptions",

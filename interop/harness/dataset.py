@@ -18,7 +18,7 @@ SERVER_ADDITIONAL = b"pump"
 
 FIFOS: dict[int, list[int]] = {20: [11, 22, 33], 21: []}
 FILES = range(1, 5)
-RECORDS = range(0, 100)
+RECORDS = range(100)
 
 IDENTITY: dict[int, str] = {
     0x00: "dinrail",

@@ -77,7 +77,9 @@ CLIENTS: dict[str, tuple[Note, ...]] = {
         ),
     ),
     "tokio-modbus": (
-        absent(f"{FILES} {FIFO} {SERIAL_LINE}", "no call for this function code but a custom request"),
+        absent(
+            f"{FILES} {FIFO} {SERIAL_LINE}", "no call for this function code but a custom request"
+        ),
         absent("pipeline", ONE_AT_A_TIME),
         absent("segment", NO_SEGMENT),
     ),

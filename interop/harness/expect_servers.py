@@ -93,7 +93,11 @@ LIBMODBUS: tuple[Note, ...] = (
         "the server id is 180, and its name and version",
         {"pymodbus": "id b4ff4c4d42332e312e off -", ANY: "id b4 on 4c4d42332e312e36"},
     ),
-    fault("exc-long", "leaves the surplus byte in the socket, where it spoils the next request", TAKEN_LONG),
+    fault(
+        "exc-long",
+        "leaves the surplus byte in the socket, where it spoils the next request",
+        TAKEN_LONG,
+    ),
     fault(
         "exc-short",
         "waits for as many bytes as the function code wants, not as MBAP says, then closes",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from .cases import BY_NAME, CASES, Case
 from .expect_clients import CLIENTS
 from .expect_servers import SERVERS
-from .notes import Kind, Note
+from .notes import ANY, Kind, Note
 
 NOT_OFFERED = "not offered"
 REFUSED = "exception 1"
@@ -40,17 +40,17 @@ def judge(case: Case, client: str, server: str, got: str) -> Verdict:
         return Verdict(case.name, absent, got, NOT_OFFERED, of_client, client, "client")
     # The most particular first: what this client sees of this server, then what all do.
     candidates = (
-        (of_server, server, "server", of_server and of_server.seen.get(client)),
-        (of_client, client, "client", of_client and of_client.seen.get(server)),
-        (of_server, server, "server", of_server and of_server.result(client)),
+        (of_server, server, "server", of_server.seen.get(client) if of_server else None),
+        (of_client, client, "client", of_client.seen.get(server) if of_client else None),
+        (of_server, server, "server", of_server.seen.get(ANY) if of_server else None),
     )
     for note, owner, side, wanted in candidates:
-        if note is not None and wanted is not None:
+        if wanted is not None:
             return Verdict(case.name, got == wanted, got, wanted, note, owner, side)
     if of_server is not None and of_server.kind is Kind.ABSENT:
         refused = REFUSED in got.split(" / ")
         return Verdict(case.name, refused, got, REFUSED, of_server, server, "server")
-    wanted = of_client and of_client.result(server)
+    wanted = of_client.seen.get(ANY) if of_client else None
     if wanted is not None:
         return Verdict(case.name, got == wanted, got, wanted, of_client, client, "client")
     return Verdict(case.name, got == case.expected, got, case.expected)

@@ -98,12 +98,13 @@ def build() -> None:
         if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
             warnings = ["-Wall", "-Wextra", "-Werror"]
             command("gcc", "-std=gnu11", "-O1", *warnings, "-o", binary, source, *flags)
-    peer, binary = ROOT / "dinrail-peer" / "Cargo.toml", ["--package", "dinrail-cli"]
-    for arguments in ([peer], [ROOT.parent / "Cargo.toml", *binary]):
-        command(
-            "cargo", "build", "--quiet", "--manifest-path", *arguments,
-            env={"CARGO_TARGET_DIR": str(TARGET)},
-        )
+    cargo("--manifest-path", ROOT / "dinrail-peer" / "Cargo.toml")
+    cargo("--manifest-path", ROOT.parent / "Cargo.toml", "--package", "dinrail-cli")
+
+
+def cargo(*arguments: str | Path) -> None:
+    """Builds with the suite's target directory."""
+    command("cargo", "build", "--quiet", *arguments, env={"CARGO_TARGET_DIR": str(TARGET)})
 
 
 def command(*argv: str | Path, env: dict[str, str] | None = None) -> None:
@@ -181,6 +182,7 @@ def talk(client: Peer, server: Peer) -> dict[str, str]:
                 capture_output=True,
                 text=True,
                 timeout=TALK_DEADLINE,
+                check=False,
                 env={**os.environ, **client.env},
             )
         except subprocess.TimeoutExpired as error:

@@ -32,10 +32,6 @@ class Note:
     cases: tuple[str, ...]
     seen: dict[str, str] = field(default_factory=dict)
 
-    def result(self, other: str) -> str | None:
-        """What the other side sees, if this note says it."""
-        return self.seen.get(other, self.seen.get(ANY))
-
 
 def absent(cases: str, text: str, seen: dict[str, str] | None = None) -> Note:
     """The peer has nothing to offer here."""

@@ -45,7 +45,7 @@ def outcome(server: str, unit: str, op: str, args: list[str]) -> tuple[bool, str
     if argv is None:
         return False, "not offered"
     run = [os.environ["DINRAIL"], *argv]
-    done = subprocess.run(run, capture_output=True, text=True, timeout=DEADLINE)
+    done = subprocess.run(run, capture_output=True, text=True, timeout=DEADLINE, check=False)
     exception = EXCEPTION.search(done.stderr)
     if done.returncode == REFUSED and exception:
         return True, f"exception {int(exception.group(1), 16)}"

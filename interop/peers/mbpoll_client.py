@@ -40,7 +40,7 @@ def outcome(host: str, port: str, unit: str, op: str, args: list[str]) -> tuple[
         return False, "not offered"
     options, values = built
     argv = ["mbpoll", "-m", "tcp", "-p", port, "-a", unit, "-0", "-1", "-o", "2", *options, host]
-    done = subprocess.run([*argv, *values], capture_output=True, text=True, timeout=10)
+    done = subprocess.run([*argv, *values], capture_output=True, text=True, timeout=10, check=False)
     text = done.stdout + done.stderr
     if failure := FAILURE.search(text):
         reason = failure.group(1).strip()

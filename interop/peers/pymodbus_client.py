@@ -52,9 +52,7 @@ def join(values: list[int]) -> str:
 def read_file(client: ModbusTcpClient, unit: int, groups: list[str]) -> ModbusPDU:
     """FC 20. `record_length` counts bytes."""
     parts = [[int(part) for part in group.split(":")] for group in groups]
-    records = [
-        FileRecord(file_number=f, record_number=r, record_length=2 * n) for f, r, n in parts
-    ]
+    records = [FileRecord(file_number=f, record_number=r, record_length=2 * n) for f, r, n in parts]
     return client.read_file_record(records, device_id=unit)
 
 
@@ -73,7 +71,12 @@ def write_file(client: ModbusTcpClient, unit: int, groups: list[str]) -> ModbusP
 def file_groups(reply: ModbusPDU) -> str:
     """The groups of an FC 20 reply."""
     return " | ".join(
-        join([int.from_bytes(r.record_data[i : i + 2], "big") for i in range(0, len(r.record_data), 2)])
+        join(
+            [
+                int.from_bytes(r.record_data[i : i + 2], "big")
+                for i in range(0, len(r.record_data), 2)
+            ]
+        )
         for r in reply.records
     )
 

@@ -40,7 +40,7 @@ class Wire:
     def reply(self, request: bytes) -> bytes:
         """The PDU of the reply to this request, which must be the next to arrive."""
         header = self.exactly(7)
-        transaction, protocol, length, unit = struct.unpack(">HHHB", header)
+        length, unit = struct.unpack(">HB", header[4:])
         pdu = self.exactly(length - 1)
         if header[:4] != request[:4] or unit != request[6]:
             raise ValueError("a reply to another request")
@@ -68,8 +68,7 @@ def call(wire: Wire, unit: int, op: str, args: list[str]) -> str | None:
         address, each = int(args[0]), int(args[1])
         times = int(args[2]) if len(args) > 2 else 1
         requests = [
-            wire.frame(unit, struct.pack(">BHH", 3, address + i * each, each))
-            for i in range(times)
+            wire.frame(unit, struct.pack(">BHH", 3, address + i * each, each)) for i in range(times)
         ]
         for piece in [b"".join(requests)] if op == "segment" else requests:
             wire.socket.sendall(piece)
