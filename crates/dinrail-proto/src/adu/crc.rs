@@ -22,21 +22,5 @@ const TABLE: [u16; 256] = {
 ///
 /// A frame with its CRC at the end has the CRC 0.
 pub fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(START, |crc, byte| step(crc, *byte))
-}
-
-const fn step(crc: u16, byte: u8) -> u16 {
-    crc >> 8 ^ TABLE[(crc as u8 ^ byte) as usize]
-}
-
-/// The shortest front part of `bytes`, at least `least` and at most `most` bytes long, that ends with its own CRC.
-pub(super) fn shortest_valid(bytes: &[u8], least: usize, most: usize) -> Option<usize> {
-    let mut crc = START;
-    for (index, byte) in bytes.iter().take(most).enumerate() {
-        crc = step(crc, *byte);
-        if crc == 0 && index + 1 >= least {
-            return Some(index + 1);
-        }
-    }
-    None
+    bytes.iter().fold(START, |crc, byte| crc >> 8 ^ TABLE[usize::from(crc as u8 ^ byte)])
 }

@@ -13,11 +13,8 @@ pub enum Length {
     Exact(usize),
     /// More bytes are needed to tell.
     More,
-    /// At least so many bytes, and the bytes do not say how many: it ends where its checksum first fits.
-    Checksum {
-        /// The fewest bytes, function code included.
-        least: usize,
-    },
+    /// So many bytes, function code included, if the checksum is right then; else it ends where the line falls silent.
+    Usually(usize),
     /// The bytes do not say: it ends where the line falls silent.
     Silence,
     /// No PDU starts like this.
@@ -35,8 +32,7 @@ impl Length {
     pub(super) const fn allows(self, length: usize) -> bool {
         match self {
             Self::Exact(exact) => exact == length,
-            Self::Checksum { least } => least <= length,
-            Self::Silence => true,
+            Self::Usually(_) | Self::Silence => true,
             Self::More | Self::Impossible => false,
         }
     }
@@ -90,8 +86,8 @@ pub struct CustomLength {
 
 /// How long the PDU of the request at the front of `pdu` is, as the specification says.
 ///
-/// [`Length::Silence`] for functions that it does not define, and for byte counts that contradict the quantity beside
-/// them: such a request deserves an answer (03), but only silence can tell where it ends.
+/// [`Length::Silence`] for functions that it does not define. [`Length::Usually`] for byte counts that contradict the
+/// quantity beside them: such a request deserves an answer (03), and either may be the wrong one.
 pub fn request_length(pdu: &[u8]) -> Length {
     let Some(&function) = pdu.first() else {
         return Length::More;
@@ -163,10 +159,10 @@ pub(super) fn expected_response(request: &[u8]) -> Option<usize> {
     }
 }
 
-/// Sub-function 0 carries any number of bytes, all others two.
+/// Sub-function 0 carries any number of bytes, though hardly ever other than two; all others carry two.
 fn diagnostics(pdu: &[u8]) -> Length {
     match pdu {
-        [_, 0, 0, ..] => Length::Checksum { least: 3 },
+        [_, 0, 0, ..] => Length::Usually(5),
         [_, _, _, ..] => Length::Exact(5),
         _ => Length::More,
     }
@@ -177,8 +173,9 @@ fn with_quantity(pdu: &[u8], at: usize, bytes: impl FnOnce(usize) -> usize) -> L
     let Some(&[high, low, count]) = pdu.get(at..).and_then(|rest| rest.first_chunk()) else {
         return Length::More;
     };
-    let quantity = usize::from(u16::from_be_bytes([high, low]));
-    if bytes(quantity) == usize::from(count) { Length::counted(pdu, at + 2) } else { Length::Silence }
+    let (quantity, count) = (usize::from(u16::from_be_bytes([high, low])), usize::from(count));
+    let length = at + 3 + count;
+    if bytes(quantity) == count { Length::Exact(length) } else { Length::Usually(length) }
 }
 
 /// Walks the objects, since only they say how long they are.

@@ -4,10 +4,11 @@
 //! the rest will not come any more. At each offset the answer depends on the bytes from there to the end of the burst
 //! and on nothing else, so it does not matter in which pieces they come.
 
-use super::crc::{crc16, shortest_valid};
+use super::crc::crc16;
 use super::length::{CustomLength, Length, request_length_with, response_length_with};
 use super::{Adu, Decoded, Discard, Expected, Framing, Side};
 use crate::UnitId;
+use crate::pdu::MAX_PDU;
 
 /// Unit, function code and CRC.
 const LEAST: usize = 4;
@@ -118,7 +119,7 @@ impl Rules {
         let refused = pdu.first().is_some_and(|byte| *byte != function);
         let length = match (response_length_with(self.custom, pdu), expected.length) {
             (Length::Exact(length), Some(expected)) if !refused && length != expected => Length::Impossible,
-            (Length::Checksum { .. } | Length::Silence, Some(expected)) => Length::Exact(expected),
+            (Length::Usually(_) | Length::Silence, Some(expected)) => Length::Exact(expected),
             (length, _) => length,
         };
         check(bytes, length)
@@ -146,18 +147,21 @@ fn check(bytes: &[u8], length: Length) -> Verdict {
         Some(_) => Verdict::Nothing,
         None => Verdict::Undecided,
     };
+    let exact = |pdu: usize| match pdu {
+        1..=MAX_PDU => whole(pdu + AROUND),
+        _ => Verdict::Nothing,
+    };
     match length {
-        Length::Exact(pdu) if (1..=MOST - AROUND).contains(&pdu) => whole(pdu + AROUND),
-        Length::Exact(_) | Length::Impossible => Verdict::Nothing,
-        Length::Checksum { least } => match shortest_valid(bytes, LEAST.max(least + AROUND), MOST) {
-            Some(length) => Verdict::Frame(length),
-            None if bytes.len() < MOST => Verdict::Undecided,
-            None => Verdict::Nothing,
+        Length::Exact(pdu) => exact(pdu),
+        Length::Usually(pdu) => match exact(pdu) {
+            // No silence within the longest frame there is: it ends there or is none.
+            Verdict::Nothing => whole(MOST),
+            verdict => verdict,
         },
+        Length::Silence => whole(MOST),
+        Length::Impossible => Verdict::Nothing,
         Length::More if bytes.len() < MOST => Verdict::Undecided,
         Length::More => Verdict::Nothing,
-        // No silence within the longest frame there is: it ends here or is none.
-        Length::Silence => whole(MOST),
     }
 }
 

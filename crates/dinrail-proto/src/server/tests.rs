@@ -191,11 +191,14 @@ fn the_ascii_delimiter_changes_in_both_directions() {
 #[test]
 fn a_request_of_the_wrong_length_is_handed_out_to_be_refused() {
     let mut server = Connection::new(Framing::Rtu, UnitId(1).into());
-    // Too short; a byte count that contradicts the quantity.
-    for body in [&[1, 3, 0, 0][..], &[1, 16, 0, 0, 0, 2, 2, 0, 1]] {
+    // Too short; a wrong byte count; a wrong quantity, which needs no silence.
+    let bodies = [&[1, 3, 0, 0][..], &[1, 16, 0, 0, 0, 1, 1, 0, 1], &[1, 16, 0, 0, 0, 2, 2, 0, 1]];
+    for (body, at_end) in bodies.into_iter().zip([true, true, false]) {
         let mut line = rtu(body);
-        assert_eq!(feed(&mut server, &mut line, false), []);
-        let did = feed(&mut server, &mut line, true);
+        if at_end {
+            assert_eq!(feed(&mut server, &mut line, false), []);
+        }
+        let did = feed(&mut server, &mut line, at_end);
         assert_eq!(executed(&did), [(1, &body[1..])]);
         assert_eq!(crate::Request::decode(&body[1..]), Err(ExceptionCode::IllegalDataValue));
     }
