@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the benchmarks need on a Debian machine that has Rust: only what is missing, and everything that is not a
-# Debian package into benches/.work, which git ignores. Run it again to bring pymodbus and modbus-serial up to date.
+# Installs what the benchmarks need on a Debian machine that has Rust: only what is missing, and everything that is not
+# a Debian package into benches/.work, which git ignores. Run it again to bring pymodbus and modbus-serial up to date.
 set -euo pipefail
 cd "$(dirname "$0")"
 

@@ -95,6 +95,9 @@ pub struct Instructions {
     /// The most a read of 125 registers may take.
     #[arg(long)]
     pub limit_fc3x125: Option<u64>,
+    /// Requests in flight on each of the ten connections.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub depth: u32,
     /// Requests in the longer of the two runs; the other has a tenth.
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1_000..=200_000))]
     pub requests: u64,

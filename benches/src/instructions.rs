@@ -1,7 +1,8 @@
 //! User-space instructions a request, counted by callgrind: the figure that does not drift with the machine's load, and
 //! so the one that guards against regressions.
 //!
-//! Two runs of different length are subtracted, so that start, connecting and end cancel. The load runs outside valgrind.
+//! Two runs of different length are subtracted, so that start, connecting and end cancel. The load runs outside
+//! valgrind.
 
 use std::fs;
 use std::process::Command;
@@ -30,7 +31,7 @@ pub fn run(options: &Instructions) -> Result<()> {
             bail!("{}: {missing}", argument(server));
         }
         for (kind, limit) in limits {
-            let counted = count(server, kind, options.requests)?;
+            let counted = count(server, kind, options.depth as usize, options.requests)?;
             let line = format!("{} {}: {counted:.0} instructions a request", argument(server), kind.label());
             match limit {
                 Some(limit) if counted > limit as f64 => {
@@ -52,7 +53,7 @@ pub fn add_to(results: &mut Results, server: ServerName) {
         return;
     }
     for kind in [Kind::Read10, Kind::Read125] {
-        match count(server, kind, REQUESTS) {
+        match count(server, kind, 1, REQUESTS) {
             Ok(instructions) => {
                 println!("instructions, {} {}: {instructions:.0}", argument(server), kind.label());
                 results.instructions.push(InstructionFigure { server, kind, instructions });
@@ -62,14 +63,14 @@ pub fn add_to(results: &mut Results, server: ServerName) {
     }
 }
 
-fn count(server: ServerName, kind: Kind, requests: u64) -> Result<f64> {
-    let short = total(server, kind, requests / 10)?;
-    let long = total(server, kind, requests)?;
+fn count(server: ServerName, kind: Kind, depth: usize, requests: u64) -> Result<f64> {
+    let short = total(server, kind, depth, requests / 10)?;
+    let long = total(server, kind, depth, requests)?;
     Ok((long as f64 - short as f64) / (requests - requests / 10) as f64)
 }
 
 /// Instructions from start to end of a server that answers so many requests.
-fn total(name: ServerName, kind: Kind, requests: u64) -> Result<u64> {
+fn total(name: ServerName, kind: Kind, depth: usize, requests: u64) -> Result<u64> {
     let label = format!("callgrind-{}", argument(name));
     let output = work_folder().join(format!("{label}.out"));
     // That of an earlier run must not be taken for this one's; it may not be there.
@@ -81,7 +82,7 @@ fn total(name: ServerName, kind: Kind, requests: u64) -> Result<u64> {
         .arg(itself()?.get_program())
         .args(["server", &argument(name)]);
     let server = Server::start_command(command, &label).context("is valgrind there? apt-get install valgrind")?;
-    let mut load = Load::connect(&Plan { target: server.address(), connections: CONNECTIONS, depth: 1, kind })?;
+    let mut load = Load::connect(&Plan { target: server.address(), connections: CONNECTIONS, depth, kind })?;
     let outcome = load.run(Until::Asked(requests));
     ensure!(outcome.is_clean() && outcome.requests == requests, "drops: {}", outcome.faults());
     server.end()?;

@@ -1,8 +1,8 @@
 //! Measures dinrail against a bare epoll loop and against other Modbus stacks.
 //!
-//! In reading order: `frame` (what goes over the wire, and what is right), `burst` (one read, all its frames), `load` (the
-//! load, and the bare client), `server` and `client` (those written in Rust), `peer` (who there is, and the foreign ones),
-//! `process` (they as processes), `run` (the rounds), `idle`, `instructions`, `results`, `report`.
+//! In reading order: `frame` (what goes over the wire, and what is right), `burst` (one read, all its frames), `load`
+//! (the load, and the bare client), `server` and `client` (those written in Rust), `peer` (who there is, and the
+//! foreign ones), `process` (they as processes), `run` (the rounds), `idle`, `instructions`, `results`, `report`.
 
 #![forbid(unsafe_code)]
 

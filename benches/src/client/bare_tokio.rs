@@ -1,5 +1,5 @@
-//! One call at a time on a bare tokio stream: what the runtime costs a client, and so the least that any client on it can
-//! cost. It is no peer.
+//! One call at a time on a bare tokio stream: what the runtime costs a client, and so the least that any client on it
+//! can cost. It is no peer.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;

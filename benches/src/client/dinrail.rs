@@ -1,5 +1,5 @@
-//! dinrail as a client: one handle for each connection, cloned for the calls that share it. Depth 16 is the most there is,
-//! and is asked for; everything else is as it comes.
+//! dinrail as a client: one handle for each connection, cloned for the calls that share it. Depth 16 is the most there
+//! is, and is asked for; everything else is as it comes.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -76,15 +76,15 @@ const METHOD: &str = "\
   time of a request is the figure to read.
 - Processor time is what the kernel's scheduler has booked for all threads of the process.
 - All servers are up at once and measured in turn, A B C A B C, each round beginning with another one.
-- The load checks transaction id, unit, function, length and every value of every reply. A run with a lost or wrong reply
-  has no figure but the word *drops*.
+- The load checks transaction id, unit, function, length and every value of every reply. A run with a lost or wrong
+  reply has no figure but the word *drops*.
 - Depth is how many requests are kept in flight on each connection. Reads go to random addresses.
 - The load closes its connections before the next server's turn, and waits until the server has noticed.
 - The kernel does a receiver's TCP work inside the sender's call, so that each end is charged with some of the other's.
   It is the same for all.
 - All Rust is built alike: optimised, thin LTO, one codegen unit. dinrail and tokio-modbus run on tokio's current_thread
-  runtime; their servers hold the same registers behind the same mutex, their options are the standard ones. *Bare tokio* is the floor's or the bare client's work on that
-  runtime: the least that anything on it can cost, and no peer.
+  runtime; their servers hold the same registers behind the same mutex, and their options are the standard ones. *Bare
+  tokio* is the floor's or the bare client's work on that runtime: the least that anything on it can cost, and no peer.
 - Clients run against the floor and read ten registers; each call's values are checked.
 - Instructions are callgrind's, in user space, with ten connections; two runs of different length are subtracted.
 ";

@@ -1,5 +1,5 @@
-//! Clients against the floor: in turn like the servers, each a fresh process in each round, which measures itself once it
-//! has connected and warmed up.
+//! Clients against the floor: in turn like the servers, each a fresh process in each round, which measures itself once
+//! it has connected and warmed up.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! dinrail as a server: two callbacks over the store, every check of the specification, and the options as they come but
-//! for the number of connections.
+//! dinrail as a server: two callbacks over the store, every check of the specification, and the options as they come
+//! but for the number of connections.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! The floor: a bare epoll loop that copies a ready reply and validates nothing. It is what the kernel costs, and so the
-//! unit that every server is measured in. All replies to one read go out in one write.
+//! The floor: a bare epoll loop that copies a ready reply and validates nothing. It is what the kernel costs, and so
+//! the unit that every server is measured in. All replies to one read go out in one write.
 
 use std::io::{self, Write};
 

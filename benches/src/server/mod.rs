@@ -20,7 +20,8 @@ use tokio::runtime::Runtime;
 
 use crate::peer::ServerName;
 
-/// Connections that may wait to be accepted. std, mio and tokio take 128, and a burst beyond it waits a second for each.
+/// Connections that may wait to be accepted. std, mio and tokio take 128, and a burst beyond it waits a second for
+/// each.
 const BACKLOG: i32 = 4096;
 
 /// Serves as `server` until standard input closes; `port` 0 is any.
@@ -53,8 +54,8 @@ fn announce(port: u16) -> Result<()> {
     Ok(std::io::stdout().flush()?)
 }
 
-/// Standard input, if it is the pipe of whoever started us. The servers wait for its end within their own loops: a second
-/// thread would make every system call of the C library dearer.
+/// Standard input, if it is the pipe of whoever started us. The servers wait for its end within their own loops: a
+/// second thread would make every system call of the C library dearer.
 fn input() -> Option<OwnedFd> {
     let input = std::io::stdin().as_fd().try_clone_to_owned().ok()?;
     File::from(input.try_clone().ok()?).metadata().ok()?.file_type().is_fifo().then_some(input)
