@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::adu::{Adu, Expected};
+use crate::pdu::Pdu;
 use crate::{Instant, UnitId};
 
 /// How many units can be in quarantine at a time; with more, nothing is sent until one is free again.
@@ -23,7 +25,23 @@ pub(super) struct Line {
 #[derive(Clone, Copy, Debug)]
 struct Suspect {
     unit: UnitId,
+    /// What it was asked for; `None` when that was no function.
+    reply: Option<Expected>,
     until: Instant,
+}
+
+impl Suspect {
+    /// Whether this frame is what is awaited, as far as one can tell.
+    fn awaits(&self, adu: &Adu<'_>) -> bool {
+        let fits = |reply: Expected| match adu.pdu {
+            [function, _] if *function == reply.function.exception_byte() => true,
+            [function, ..] if *function == reply.function.code() => {
+                reply.length.is_none_or(|length| length == adu.pdu.len())
+            }
+            _ => false,
+        };
+        self.unit == adu.unit && self.reply.is_none_or(fits)
+    }
 }
 
 impl Line {
@@ -31,8 +49,9 @@ impl Line {
         Self { free_at: Instant::ZERO, suspects: [None; MAX_SUSPECTS], blocked_since: None, echoed: None }
     }
 
-    /// Bytes came or went; the last one is on the line at `end`.
-    pub(super) fn active(&mut self, end: Instant, gap: Duration) {
+    /// Bytes came or went, from `start` to `end`.
+    pub(super) fn active(&mut self, start: Instant, end: Instant, gap: Duration) {
+        self.settle(start);
         self.free_at = self.free_at.max(end + gap);
     }
 
@@ -42,22 +61,27 @@ impl Line {
         self.echoed = echo.then_some(0);
     }
 
-    /// `unit` did not answer in time: it is left alone until `until`.
-    pub(super) fn suspect(&mut self, unit: UnitId, now: Instant, until: Instant) {
-        self.forgive(unit);
+    /// `unit` did not answer `request` in time: it is left alone until `until`.
+    pub(super) fn suspect(&mut self, unit: UnitId, request: &Pdu, now: Instant, until: Instant) {
+        let reply = Expected::reply_to(unit, request.as_bytes());
         let expired = |entry: &Option<Suspect>| entry.is_none_or(|suspect| suspect.until <= now);
         // There is always room: nothing is sent while there is none.
         if let Some(entry) = self.suspects.iter_mut().find(|entry| expired(entry)) {
-            *entry = Some(Suspect { unit, until });
+            *entry = Some(Suspect { unit, reply, until });
         }
     }
 
-    /// A frame of `unit` has come that no call was waiting for: if it is suspect, then this was its late reply.
-    pub(super) fn forgive(&mut self, unit: UnitId) -> bool {
-        match self.suspects.iter_mut().find(|entry| entry.is_some_and(|suspect| suspect.unit == unit)) {
-            Some(entry) => entry.take().is_some(),
-            None => false,
+    /// A frame has come that no call was waiting for: whether it is the late reply of a suspect, which then is none any
+    /// longer.
+    pub(super) fn forgive(&mut self, adu: &Adu<'_>) -> bool {
+        let mut found = false;
+        for entry in &mut self.suspects {
+            if entry.is_some_and(|suspect| suspect.awaits(adu)) {
+                *entry = None;
+                found = true;
+            }
         }
+        found
     }
 
     /// When a request to `unit` may be sent, if nothing else happens.
@@ -69,10 +93,19 @@ impl Line {
         self.free_at.max(own.unwrap_or_default()).max(room.unwrap_or_default())
     }
 
-    /// Looks at whether the line is silent at `now`, and remembers since when it is not.
-    pub(super) fn watch(&mut self, now: Instant) {
-        let silent = now >= self.free_at;
-        self.blocked_since = if silent { None } else { self.blocked_since.or(Some(now)) };
+    /// A call could go out at `now` but for the noise, if there is any: remembers since when it waits for silence.
+    pub(super) fn wait_for_silence(&mut self, now: Instant) {
+        self.settle(now);
+        if now < self.free_at {
+            self.blocked_since.get_or_insert(now);
+        }
+    }
+
+    /// If the line is silent at `now`, nobody waits for silence any longer.
+    pub(super) fn settle(&mut self, now: Instant) {
+        if now >= self.free_at {
+            self.blocked_since = None;
+        }
     }
 
     /// When a call that may wait for silence for `patience` gives up.

@@ -17,7 +17,7 @@ impl<const N: usize> Connection<N> {
     /// [`Unframeable`] (TCP only): close the connection.
     pub fn handle_input(&mut self, now: Instant, bytes: &mut [u8]) -> Result<usize, Unframeable> {
         if bytes.len() > self.unconsumed {
-            self.line.active(now, self.options.frame_gap);
+            self.line.active(now, now, self.options.frame_gap);
         }
         let used = self.consume(bytes, false)?;
         self.unconsumed = bytes.len() - used;
@@ -85,7 +85,7 @@ impl<const N: usize> Connection<N> {
                 self.line.echoed = None;
             }
             Some(index) => self.hold(index, adu),
-            None if self.line.forgive(adu.unit) => self.stats.late += 1,
+            None if self.line.forgive(adu) => self.stats.late += 1,
             None => self.stats.orphans += 1,
         }
     }

@@ -25,6 +25,7 @@ impl<const N: usize> Connection<N> {
                 self.give_up(index, now);
             }
         }
+        self.line.settle(now);
         // A line that is never silent (a device that jabbers) must not keep calls for ever.
         while self.open == 0 && self.silence_given_up_at().is_some_and(|at| at <= now) {
             let Some(index) = self.first_waiting(|_| true) else { break };
@@ -40,15 +41,16 @@ impl<const N: usize> Connection<N> {
     fn give_up(&mut self, index: usize, now: Instant) {
         let serial = self.options.is_serial();
         let slot = &self.slots[index];
-        let (unit, timeout, transaction, mismatch) = (slot.unit, slot.timeout, slot.transaction, slot.mismatch);
         if slot.is_unanswered(serial) {
             return self.end(index, Stage::Sent);
         }
+        let mismatch = slot.mismatch;
         if serial {
+            let until = now + self.options.quarantine.unwrap_or(slot.timeout);
             self.line.echoed = None;
-            self.line.suspect(unit, now, now + self.options.quarantine.unwrap_or(timeout));
+            self.line.suspect(slot.unit, &slot.pdu, now, until);
         } else {
-            self.transactions.timed_out(transaction);
+            self.transactions.timed_out(slot.transaction);
         }
         self.stats.timeouts += 1;
         self.end(index, Stage::Failed(Failure::Timeout { mismatch }));

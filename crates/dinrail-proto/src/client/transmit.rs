@@ -35,7 +35,7 @@ impl<const N: usize> Connection<N> {
         self.waiting &= !(1 << index);
         self.open |= 1 << index;
         if serial {
-            self.line.active(gone, self.options.frame_gap);
+            self.line.active(now, gone, self.options.frame_gap);
             self.line.sent(self.options.local_echo);
             // What has come before the request cannot be its answer.
             self.stale = self.unconsumed;
@@ -48,7 +48,7 @@ impl<const N: usize> Connection<N> {
         if !self.options.is_serial() {
             return self.first_waiting(|_| true);
         }
-        self.line.watch(now);
+        self.line.wait_for_silence(now);
         let line = &self.line;
         self.first_waiting(|slot| line.ready_at(slot.unit) <= now)
     }

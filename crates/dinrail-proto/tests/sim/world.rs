@@ -1,0 +1,474 @@
+//! One client, one device and a line between them, in virtual time.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use dinrail_proto::adu::{Decoded, Decoder, Side};
+use dinrail_proto::client::{CallId, Connection, Options, Outcome, StartError, Stats};
+use dinrail_proto::server::{self, Event};
+use dinrail_proto::{Adu, Framing, Instant, UnitId};
+
+use crate::call::{Call, answer, make, number};
+use crate::faults::{Fate, flip, split};
+use crate::rng::Rng;
+
+pub(crate) const SLOTS: usize = 8;
+/// The silence between frames of a serial line, in microseconds.
+const GAP: u64 = 2_000;
+
+enum Happening {
+    Start(usize),
+    Cancel(usize),
+    /// Bytes come to the device, or to the client.
+    ToDevice(Vec<u8>),
+    ToClient(Vec<u8>),
+    /// The device starts to send, unless it could not be done before the limit.
+    Emit {
+        bytes: Vec<u8>,
+        limit: u64,
+        pause: u64,
+    },
+    /// The connection breaks.
+    Break,
+}
+
+/// Bytes that came and were not used yet, and when they are known to be a whole burst.
+#[derive(Default)]
+struct Window {
+    bytes: Vec<u8>,
+    burst_end: Option<u64>,
+}
+
+pub(crate) struct World {
+    rng: Rng,
+    framing: Framing,
+    byte_time: u64,
+    local_echo: bool,
+    surprise_echo: bool,
+    faulty: bool,
+    now: u64,
+    sequence: u64,
+    agenda: BTreeMap<(u64, u64), Happening>,
+    client: Connection<SLOTS>,
+    client_window: Window,
+    device: server::Connection,
+    device_window: Window,
+    /// Until when the way to the client, and to the device, is taken.
+    to_client_busy: u64,
+    to_device_busy: u64,
+    pub(crate) calls: Vec<Call>,
+    outcomes: HashMap<usize, Outcome>,
+    open: HashMap<CallId, usize>,
+    executed: HashSet<usize>,
+    idle_steps: usize,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let framing = [Framing::Tcp, Framing::Rtu, Framing::Ascii][(seed % 3) as usize];
+        let serial = framing != Framing::Tcp;
+        let local_echo = serial && rng.chance(25);
+        let byte_time = if serial { rng.within(20, 100) } else { 0 };
+        let mut options = Options::new(framing);
+        options.depth = rng.within(1, SLOTS as u64) as usize;
+        options.local_echo = local_echo;
+        options.byte_time = Duration::from_micros(byte_time);
+        options.broadcast_delay = Duration::from_millis(rng.within(5, 20));
+        if serial {
+            options.frame_gap = Duration::from_micros(GAP);
+        }
+        Self {
+            framing,
+            byte_time,
+            local_echo,
+            surprise_echo: serial && !local_echo && rng.chance(10),
+            faulty: true,
+            now: 0,
+            sequence: 0,
+            agenda: BTreeMap::new(),
+            client: Connection::new(options),
+            client_window: Window::default(),
+            device: device(framing),
+            device_window: Window::default(),
+            to_client_busy: 0,
+            to_device_busy: 0,
+            calls: Vec::new(),
+            outcomes: HashMap::new(),
+            open: HashMap::new(),
+            executed: HashSet::new(),
+            idle_steps: 0,
+            rng,
+        }
+    }
+
+    fn is_serial(&self) -> bool {
+        self.framing != Framing::Tcp
+    }
+
+    fn at(&mut self, when: u64, what: Happening) {
+        self.sequence += 1;
+        self.agenda.insert((when, self.sequence), what);
+    }
+
+    fn instant(&self) -> Instant {
+        Instant::from_micros(self.now)
+    }
+
+    /// Plans calls at random moments, some of which are dropped.
+    pub(crate) fn plan(&mut self, count: u16) {
+        let mut when = self.now;
+        for number in 0..count {
+            let call = make(number, &mut self.rng, self.framing != Framing::Tcp);
+            self.calls.push(call);
+            when += self.rng.within(0, 40_000);
+            self.at(when, Happening::Start(usize::from(number)));
+            if self.rng.chance(8) {
+                let later = when + self.rng.within(0, 150_000);
+                self.at(later, Happening::Cancel(usize::from(number)));
+            }
+        }
+        if !self.is_serial() && self.rng.chance(15) {
+            let moment = self.rng.within(0, when);
+            self.at(moment, Happening::Break);
+        }
+    }
+
+    /// From now on nothing goes wrong any more, beyond what is on its way.
+    pub(crate) fn heal(&mut self) {
+        self.faulty = false;
+        self.surprise_echo = false;
+    }
+
+    /// Starts one more call to a unit; returns its number.
+    pub(crate) fn start_clean(&mut self, unit: u8) -> usize {
+        let number = self.calls.len();
+        let mut call = make(number as u16, &mut self.rng, false);
+        call.unit = UnitId(unit);
+        self.calls.push(call);
+        self.at(self.now, Happening::Start(number));
+        number
+    }
+
+    pub(crate) fn outcome(&self, number: usize) -> Option<&Outcome> {
+        self.outcomes.get(&number)
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.client.stats()
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.now
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        self.calls.iter().all(|call| call.cancelled || call.ended.is_some())
+    }
+
+    /// Goes to the next moment at which something happens. `false` when nothing ever will.
+    pub(crate) fn step(&mut self) -> Result<bool, String> {
+        let timeout = self.client.poll_timeout().map(|at| at.as_micros().max(self.now));
+        let planned = self.agenda.first_key_value().map(|((when, _), _)| *when);
+        let bursts = [self.client_window.burst_end, self.device_window.burst_end];
+        let Some(next) = [timeout, planned].into_iter().chain(bursts).flatten().min() else { return Ok(false) };
+        self.idle_steps = if next > self.now { 0 } else { self.idle_steps + 1 };
+        if self.idle_steps > 1_000 {
+            return Err("the client asks to be called again and again, and does nothing".into());
+        }
+        self.now = next;
+        while let Some(((when, _), _)) = self.agenda.first_key_value()
+            && *when <= self.now
+            && let Some((_, happening)) = self.agenda.pop_first()
+        {
+            self.happen(happening)?;
+        }
+        self.end_bursts()?;
+        self.client.handle_timeout(self.instant());
+        self.pump()?;
+        self.check_deadlines()?;
+        Ok(true)
+    }
+
+    fn happen(&mut self, happening: Happening) -> Result<(), String> {
+        match happening {
+            Happening::Start(number) => self.start(number),
+            Happening::Cancel(number) => {
+                let started = self.open.iter().find(|(_, open)| **open == number).map(|(id, _)| *id);
+                if let Some(id) = started {
+                    self.client.cancel(id);
+                    self.open.remove(&id);
+                    self.calls[number].cancelled = true;
+                }
+                Ok(())
+            }
+            Happening::ToDevice(bytes) => self.to_device(&bytes),
+            Happening::ToClient(bytes) => self.to_client(&bytes),
+            Happening::Emit { bytes, limit, pause } => {
+                self.emit(&bytes, limit, pause);
+                Ok(())
+            }
+            Happening::Break => {
+                self.agenda.retain(|_, left| matches!(left, Happening::Start(_) | Happening::Cancel(_)));
+                self.client.reset();
+                self.device = device(self.framing);
+                (self.client_window, self.device_window) = Default::default();
+                (self.to_client_busy, self.to_device_busy) = (self.now, self.now);
+                Ok(())
+            }
+        }
+    }
+
+    fn start(&mut self, number: usize) -> Result<(), String> {
+        let call = &self.calls[number];
+        match self.client.start(call.unit, &call.request, call.timeout) {
+            Ok(id) => {
+                self.open.insert(id, number);
+                self.pump()
+            }
+            Err(StartError::Full) => {
+                self.at(self.now + 5_000, Happening::Start(number));
+                Ok(())
+            }
+            Err(error) => Err(format!("call {number} was not taken: {error:?}")),
+        }
+    }
+
+    /// Sends what may be sent and takes what has ended.
+    fn pump(&mut self) -> Result<(), String> {
+        let mut out = [0; SLOTS * 260];
+        while let Some(length) = self.client.poll_transmit(self.instant(), &mut out) {
+            self.transmit(&out[..length])?;
+        }
+        while let Some(id) = self.client.poll() {
+            let number = self.open.remove(&id).ok_or("a call ended that nobody waits for")?;
+            let outcome = self.client.take(id).ok_or("a call ended without an outcome")?;
+            self.calls[number].check(&outcome).map_err(|error| format!("call {number} {error}"))?;
+            let done = matches!(outcome, Outcome::Response(_) | Outcome::Exception(_));
+            if done && !self.executed.contains(&number) {
+                return Err(format!("call {number} ended with {outcome:?}, and the device has not seen it"));
+            }
+            self.calls[number].ended = Some(self.instant());
+            self.outcomes.insert(number, outcome);
+        }
+        Ok(())
+    }
+
+    /// Every call that was sent has ended by its deadline.
+    fn check_deadlines(&self) -> Result<(), String> {
+        for (id, number) in &self.open {
+            let call = &self.calls[*number];
+            let way = Duration::from_micros(self.byte_time * 513);
+            if call.sent.is_some_and(|sent| sent + call.timeout + way <= self.instant()) {
+                return Err(format!("call {number} ({id:?}) has not ended by its deadline"));
+            }
+        }
+        Ok(())
+    }
+
+    fn transmit(&mut self, mut bytes: &[u8]) -> Result<(), String> {
+        while !bytes.is_empty() {
+            let mut copy = bytes.to_vec();
+            let decoded = Decoder::new(self.framing, Side::Requests).decode(&mut copy, true);
+            let Decoded::Frame { adu, length } = decoded else {
+                return Err(format!("the client sent {bytes:02x?}, which is no frame"));
+            };
+            let number = number(adu.pdu);
+            let call = self.calls.get_mut(number).ok_or("the client sent a request of no call")?;
+            if adu.unit != call.unit || adu.pdu != call.request.as_bytes() {
+                return Err(format!("the client sent {adu:?} for call {number}"));
+            }
+            if call.sent.replace(Instant::from_micros(self.now)).is_some() {
+                return Err(format!("call {number} was sent twice"));
+            }
+            let echoed_by_reply = matches!(adu.pdu[0], 5 | 6 | 22);
+            let (frame, rest) = bytes.split_at(length);
+            if self.local_echo || (self.surprise_echo && !echoed_by_reply) {
+                self.echo(frame);
+            }
+            self.carry_request(frame);
+            bytes = rest;
+        }
+        Ok(())
+    }
+
+    fn echo(&mut self, frame: &[u8]) {
+        let mut frame = frame.to_vec();
+        if self.faulty && self.rng.chance(5) {
+            flip(&mut self.rng, &mut frame, 1);
+        }
+        if !(self.faulty && self.rng.chance(3)) {
+            self.emit(&frame, u64::MAX, 0);
+        }
+    }
+
+    fn carry_request(&mut self, frame: &[u8]) {
+        let mut frame = frame.to_vec();
+        let arrival = self.now + self.byte_time * frame.len() as u64;
+        if !self.is_serial() {
+            self.to_device_busy = self.to_device_busy.max(arrival) + self.rng.within(50, 500);
+            let pieces = split(&mut self.rng, &frame, usize::MAX);
+            for piece in pieces {
+                self.at(self.to_device_busy, Happening::ToDevice(piece));
+            }
+            return;
+        }
+        if self.faulty && self.rng.chance(5) {
+            let most = self.most_flips();
+            let count = self.rng.within(1, most);
+            flip(&mut self.rng, &mut frame, count);
+        }
+        if !(self.faulty && self.rng.chance(5)) {
+            self.at(arrival, Happening::ToDevice(frame));
+        }
+        if self.faulty && self.rng.chance(5) {
+            let noise = (0..self.rng.within(1, 20)).map(|_| self.rng.next() as u8).collect();
+            let when = arrival + self.rng.within(0, 50_000);
+            self.at(when, Happening::Emit { bytes: noise, limit: u64::MAX, pause: 0 });
+        }
+    }
+
+    /// What the checksum is sure to find.
+    fn most_flips(&self) -> u64 {
+        if self.framing == Framing::Rtu { 3 } else { 1 }
+    }
+
+    fn to_client(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let now = self.instant();
+        let window = &mut self.client_window;
+        window.bytes.extend_from_slice(bytes);
+        let used = self.client.handle_input(now, &mut window.bytes).map_err(|error| format!("{error:?}"))?;
+        window.bytes.drain(..used);
+        window.burst_end = (self.framing != Framing::Tcp && !window.bytes.is_empty()).then_some(self.now + GAP);
+        if window.bytes.len() > self.framing.max_adu() {
+            return Err("the client keeps more bytes than a frame has".into());
+        }
+        self.pump()
+    }
+
+    fn to_device(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.device_window.bytes.extend_from_slice(bytes);
+        self.device_window.burst_end = self.is_serial().then_some(self.now + GAP);
+        self.serve(false)
+    }
+
+    fn end_bursts(&mut self) -> Result<(), String> {
+        if self.client_window.burst_end.is_some_and(|end| end <= self.now) {
+            let mut window = std::mem::take(&mut self.client_window);
+            self.client.end_of_burst(&mut window.bytes);
+        }
+        if self.device_window.burst_end.is_some_and(|end| end <= self.now) {
+            self.device_window.burst_end = None;
+            self.serve(true)?;
+        }
+        Ok(())
+    }
+
+    fn serve(&mut self, at_end: bool) -> Result<(), String> {
+        loop {
+            let mut bytes = std::mem::take(&mut self.device_window.bytes);
+            let event =
+                if at_end { self.device.end_of_burst(&mut bytes) } else { self.device.handle_input(&mut bytes) };
+            let used = match event {
+                Event::Request { adu, to, length } => {
+                    let pdu = answer(adu.unit, adu.pdu);
+                    let number = number(adu.pdu);
+                    self.executed.insert(number);
+                    let mut out = [0; 513];
+                    let written = self.device.reply(to, pdu.as_bytes(), &mut out).map_err(|error| error.to_string())?;
+                    if written > 0 {
+                        let adu = Adu { transaction: to.transaction(), unit: to.unit(), pdu: pdu.as_bytes() };
+                        self.answer(number, &out[..written], &adu);
+                    }
+                    length
+                }
+                Event::Skip { length, .. } => length,
+                Event::Wait => {
+                    self.device_window.bytes = bytes;
+                    return Ok(());
+                }
+                Event::Close { length } => return Err(format!("the device was sent a frame of length {length}")),
+            };
+            bytes.drain(..used);
+            self.device_window.bytes = bytes;
+        }
+    }
+
+    /// Sends the reply to a call on its way, to whatever fate.
+    fn answer(&mut self, number: usize, frame: &[u8], adu: &Adu<'_>) {
+        let (serial, most_flips) = (self.is_serial(), self.most_flips());
+        let fate = if self.faulty { Fate::choose(&mut self.rng, serial, most_flips) } else { Fate::good() };
+        let timeout = self.calls.get(number).map_or(Duration::ZERO, |call| call.timeout).as_micros() as u64;
+        let sent = self.calls.get(number).and_then(|call| call.sent).unwrap_or_default().as_micros();
+        // The client leaves the unit alone for its timeout and as long again.
+        let limit = if serial { sent + 2 * timeout } else { u64::MAX };
+        let delay = if fate.late { timeout + self.rng.within(0, timeout) } else { self.rng.within(300, 5_000) };
+        let when = self.now + delay;
+        if fate.foreign {
+            let bytes = self.foreign(adu);
+            self.at(when, Happening::Emit { bytes, limit, pause: 0 });
+        }
+        if fate.lost {
+            return;
+        }
+        let mut bytes = frame.to_vec();
+        flip(&mut self.rng, &mut bytes, fate.flips);
+        if fate.broken {
+            bytes.truncate(self.rng.within(1, bytes.len() as u64) as usize);
+        }
+        let pause = if fate.paused && fate.copies == 1 { self.rng.within(GAP, 4 * GAP) } else { 0 };
+        if fate.copies > 1 && serial {
+            bytes.extend_from_slice(frame);
+        } else if fate.copies > 1 {
+            let again = when + self.rng.within(0, 2 * timeout);
+            self.at(again, Happening::Emit { bytes: frame.to_vec(), limit, pause: 0 });
+        }
+        self.at(when, Happening::Emit { bytes, limit, pause });
+    }
+
+    /// A frame that looks much like the answer, and is not.
+    fn foreign(&mut self, adu: &Adu<'_>) -> Vec<u8> {
+        // What another call would be answered, or would have been.
+        let mut pdu: Vec<u8> =
+            adu.pdu.iter().enumerate().map(|(at, byte)| byte ^ if at > 1 { 0x55 } else { 0 }).collect();
+        let (mut transaction, mut unit) = (adu.transaction, adu.unit);
+        match self.rng.within(0, 3) {
+            0 if self.framing == Framing::Tcp => transaction ^= 0x8000,
+            0 | 1 => unit = UnitId(unit.0 + 100),
+            2 => pdu[0] ^= 0x40,
+            _ if pdu[0] >= 0x80 || self.rng.chance(50) => pdu.extend([0, 0]),
+            _ => {
+                pdu.pop();
+            }
+        }
+        if matches!(pdu[0], 1..=4) && pdu.len() > 2 {
+            pdu[1] = pdu.len() as u8 - 2;
+        }
+        let mut out = [0; 600];
+        let length = self.framing.encode(&Adu { transaction, unit, pdu: &pdu }, &mut out).expect("a PDU");
+        out[..length].to_vec()
+    }
+
+    /// Lets the bytes go when the way is free.
+    fn emit(&mut self, bytes: &[u8], limit: u64, pause: u64) {
+        let mut when = self.now.max(self.to_client_busy);
+        if when + self.byte_time * bytes.len() as u64 + pause >= limit {
+            return;
+        }
+        // A serial port tells of bytes before there could have been a silence, or silence would mean nothing.
+        let most = (GAP / 2).checked_div(self.byte_time).map_or(usize::MAX, |bytes| bytes as usize);
+        let pieces = split(&mut self.rng, bytes, most);
+        let pause_before = self.rng.within(1, pieces.len() as u64) as usize;
+        for (index, piece) in pieces.into_iter().enumerate() {
+            when += self.byte_time * piece.len() as u64;
+            when += if index == pause_before { pause } else { 0 };
+            when += if self.is_serial() { 0 } else { self.rng.within(0, 300) };
+            self.at(when, Happening::ToClient(piece));
+        }
+        self.to_client_busy = when;
+    }
+}
+
+fn device(framing: Framing) -> server::Connection {
+    server::Connection::new(framing, (1..=3).map(UnitId).collect())
+}
