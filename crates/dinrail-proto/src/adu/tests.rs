@@ -77,6 +77,43 @@ fn a_bus_is_read_both_ways() {
 }
 
 #[test]
+fn of_two_right_readings_the_shorter_wins() {
+    let short = rtu(&[5, 3, 6, 0, 0, 1]);
+    // The same bytes begin a reply of six bytes of data, which is right as well.
+    let long = rtu(&[short.as_slice(), &[9]].concat());
+    assert_eq!(long.len(), 3 + 6 + 2);
+    let decode = |side| match Decoder::new(Framing::Rtu, side).decode(&mut long.clone(), true) {
+        Decoded::Frame { length, .. } => length,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([Side::Requests, Side::Replies, Side::Bus].map(decode), [8, 11, 8]);
+}
+
+#[test]
+fn a_broadcast_is_not_taken_for_the_start_of_a_reply() {
+    // As a reply, which a broadcast never gets, this would go on for 200 bytes.
+    let mut damaged = [0, 3, 200, 0, 0, 1, 0, 0];
+    let decoder = Decoder::new(Framing::Rtu, Side::Bus);
+    assert!(matches!(decoder.decode(&mut damaged, false), Decoded::Skip { .. }));
+    damaged[0] = 1;
+    assert_eq!(decoder.decode(&mut damaged, false), Decoded::Incomplete);
+}
+
+#[test]
+fn an_ascii_frame_has_no_more_than_513_characters() {
+    let decoder = Decoder::new(Framing::Ascii, Side::Bus);
+    for (bytes, good) in [(255, true), (256, false)] {
+        let mut frame = std::vec![b':'];
+        frame.resize(1 + 2 * bytes, b'0');
+        frame.extend(b"\r\n");
+        let (seen, left) = all(&decoder, &frame, false);
+        assert_eq!(left, 0);
+        let expected = if good { Seen::Frame(0, std::vec![0; 253]) } else { Seen::Skip(frame.len(), Discard::Broken) };
+        assert_eq!(seen, [expected]);
+    }
+}
+
+#[test]
 fn nothing_inside_a_foreign_frame_is_ours() {
     let inner = rtu(&[1, 6, 0, 1, 0, 3]);
     let mut body = std::vec![5, 3, inner.len() as u8];

@@ -140,8 +140,9 @@ pub fn answer<'o>(
     if individual && !exists {
         return Err(ExceptionCode::IllegalDataAddress);
     }
-    // A stream that is asked to start at an unknown object starts again (AP 6.21).
-    let last = if individual { object } else { code.min(level).last_object() };
+    // Above its own level a device has no objects, whatever level is asked for. A stream that is asked to start at an
+    // unknown object starts again (AP 6.21).
+    let last = if individual { object } else { code.last_object() };
     let first = if exists && object <= last { object } else { 0 };
 
     let out = out.get_mut(..MAX_PDU).ok_or(ExceptionCode::ServerDeviceFailure)?;

@@ -205,6 +205,20 @@ fn a_request_of_the_wrong_length_is_handed_out_to_be_refused() {
 }
 
 #[test]
+fn what_only_looks_like_a_reply_is_a_bad_request_where_there_are_no_replies() {
+    let mut server = Connection::new(Framing::Ascii, Units::ALL);
+    let mut frame = |pdu: &[u8]| {
+        let mut out = [0; 64];
+        let adu = crate::Adu { transaction: 0, unit: UnitId(1), pdu };
+        let length = Framing::Ascii.encode(&adu, &mut out).expect("it fits");
+        feed(&mut server, &mut out[..length].to_vec(), false)
+    };
+    assert_eq!(executed(&frame(&[3, 2, 0, 7])).len(), 1);
+    // But an exception can be nothing else, and must not be answered with one.
+    assert_eq!(frame(&[0x83, 2]), [Did::Skip(Skipped::Reply)]);
+}
+
+#[test]
 fn an_idle_connection_costs_little() {
     assert!(size_of::<Connection>() <= 96, "{} bytes", size_of::<Connection>());
 }

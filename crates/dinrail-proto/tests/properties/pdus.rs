@@ -1,8 +1,8 @@
 //! What is encoded is decoded to the same, what is not legal is refused in the right order, and nothing panics.
 
-use dinrail_proto::adu::{Length, request_length, response_length};
+use dinrail_proto::adu::{Expected, Length, request_length, response_length};
 use dinrail_proto::error::ReplyError;
-use dinrail_proto::{ExceptionCode, Request, Response};
+use dinrail_proto::{ExceptionCode, Request, Response, UnitId};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -73,6 +73,10 @@ proptest! {
         let (request, response) = (request.encode().expect("legal"), response.encode().expect("legal"));
         prop_assert!(agrees(request_length(request.as_bytes()), request.as_bytes()));
         prop_assert!(agrees(response_length(response.as_bytes()), response.as_bytes()));
+        // What a client expects is what comes, and it knows the length of the usual functions' replies.
+        let expected = Expected::reply_to(UnitId(1), request.as_bytes()).expect("a function code");
+        let usual = matches!(request.function_byte(), 1..=8 | 11 | 15 | 16 | 21..=23);
+        prop_assert_eq!(expected.length, usual.then_some(response.as_bytes().len()));
     }
 
     #[test]

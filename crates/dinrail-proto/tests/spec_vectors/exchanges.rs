@@ -41,8 +41,10 @@ fn every_request_can_be_refused() {
         let refusal = [request[0] | 0x80, 0x02];
         let refused = ReplyError::Exception(ExceptionCode::IllegalDataAddress);
         assert_eq!(Response::decode(&typed, &refusal), Err(refused), "{name}");
-        let foreign = [reply[0] ^ 0x40, 0x02];
-        assert!(matches!(Response::decode(&typed, &foreign), Err(ReplyError::Function { .. })), "{name}");
+        for foreign in [reply[0] ^ 0x40, reply[0] ^ 0x40 | 0x80, 0x80, 0] {
+            let expected = Err(ReplyError::Function { expected: typed.function(), received: foreign });
+            assert_eq!(Response::decode(&typed, &[foreign, 0x02]), expected, "{name}");
+        }
         for length in [0, 1, 3] {
             let odd = &[request[0] | 0x80, 2, 2][..length];
             assert_eq!(Response::decode(&typed, odd), Err(ReplyError::Length { received: length }), "{name}");
