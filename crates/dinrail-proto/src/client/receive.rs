@@ -3,7 +3,7 @@
 use super::outcome::Mismatch;
 use super::slot::{Stage, verify};
 use super::{Connection, Unframeable, bits, lowest};
-use crate::adu::{Decoded, Decoder};
+use crate::adu::{Decoded, Expected};
 use crate::error::ReplyError;
 use crate::pdu::Pdu;
 use crate::{Adu, Framing, Instant};
@@ -43,7 +43,7 @@ impl<const N: usize> Connection<N> {
         self.stats.noise += used as u64;
         loop {
             used += self.swallow_echo(&bytes[used..]);
-            match self.decoder().decode(&mut bytes[used..], at_end) {
+            match self.decode(&mut bytes[used..], at_end) {
                 Decoded::Frame { adu, length } => {
                     used += length;
                     self.receive(&adu);
@@ -58,13 +58,18 @@ impl<const N: usize> Connection<N> {
         }
     }
 
-    /// A unit of the reserved range is only heard when it was asked.
-    fn decoder(&self) -> Decoder {
-        match lowest(self.open) {
-            Some(index) if self.options.is_serial() && !self.slots[index].unit.is_serial_device() => {
-                self.decoder.with_reserved_units()
-            }
-            _ => self.decoder,
+    fn decode<'b>(&self, bytes: &'b mut [u8], at_end: bool) -> Decoded<'b> {
+        let slot = match lowest(self.open) {
+            Some(index) if self.options.is_serial() => &self.slots[index],
+            _ => return self.decoder.decode(bytes, at_end),
+        };
+        // A unit of the reserved range is only heard when it was asked.
+        let reserved = !slot.unit.is_serial_device();
+        let decoder = if reserved { self.decoder.with_reserved_units() } else { self.decoder };
+        // Without silence nothing but the reply itself shows that what stands before it is noise.
+        match Expected::reply_to(slot.unit, slot.pdu.as_bytes()) {
+            Some(expected) if self.options.frame_gap.is_zero() => decoder.decode_expected(bytes, at_end, &expected),
+            _ => decoder.decode(bytes, at_end),
         }
     }
 

@@ -8,6 +8,8 @@
 //!
 //! `DINRAIL_SIM_SEEDS=100000` runs so many seeds, `DINRAIL_SIM_SEED=4711` that one alone.
 
+#![allow(clippy::print_stdout, reason = "what the stories were made of, for those who ask with --nocapture")]
+
 mod call;
 mod faults;
 mod rng;

@@ -202,8 +202,8 @@ impl World {
                 }
                 Ok(())
             }
-            Happening::ToDevice(bytes) => self.to_device(&bytes),
-            Happening::ToClient(bytes) => self.to_client(&bytes),
+            Happening::ToDevice(bytes) => self.reach_device(&bytes),
+            Happening::ToClient(bytes) => self.reach_client(&bytes),
             Happening::Emit { bytes, limit, pause } => {
                 self.emit(&bytes, limit, pause);
                 Ok(())
@@ -333,7 +333,7 @@ impl World {
         if self.framing == Framing::Rtu { 3 } else { 1 }
     }
 
-    fn to_client(&mut self, bytes: &[u8]) -> Result<(), String> {
+    fn reach_client(&mut self, bytes: &[u8]) -> Result<(), String> {
         let now = self.instant();
         let window = &mut self.client_window;
         window.bytes.extend_from_slice(bytes);
@@ -346,7 +346,7 @@ impl World {
         self.pump()
     }
 
-    fn to_device(&mut self, bytes: &[u8]) -> Result<(), String> {
+    fn reach_device(&mut self, bytes: &[u8]) -> Result<(), String> {
         self.device_window.bytes.extend_from_slice(bytes);
         self.device_window.burst_end = self.is_serial().then_some(self.now + GAP);
         self.serve(false)

@@ -1,22 +1,10 @@
-//! The client's state machine over TCP, frame by frame, in virtual time.
+//! Over TCP.
 
-use std::time::Duration;
-
-use dinrail_proto::client::{CallId, Connection, Failure, Mismatch, Options, Outcome, StartError};
+use dinrail_proto::client::{Connection, Failure, Mismatch, Options, Outcome, StartError};
 use dinrail_proto::error::ReplyError;
-use dinrail_proto::pdu::Area;
 use dinrail_proto::{ExceptionCode, Framing, Instant, Pdu, Request, UnitId};
 
-const TIMEOUT: Duration = Duration::from_secs(1);
-const UNIT: UnitId = UnitId(7);
-
-fn at(millis: u64) -> Instant {
-    Instant::from_micros(millis * 1000)
-}
-
-fn read(address: u16, count: u16) -> Pdu {
-    Request::Read { area: Area::HoldingRegister, address, count }.encode().expect("a legal request")
-}
+use crate::{TIMEOUT, UNIT, at, input, read, response, started};
 
 fn connection<const N: usize>(depth: usize) -> Connection<N> {
     let mut options = Options::new(Framing::Tcp);
@@ -44,18 +32,6 @@ fn reply(request: &[u8], pdu: &[u8]) -> Vec<u8> {
     frame[5] = pdu.len() as u8 + 1;
     frame.extend(pdu);
     frame
-}
-
-fn input<const N: usize>(connection: &mut Connection<N>, now: Instant, bytes: &[u8]) -> usize {
-    connection.handle_input(now, &mut bytes.to_vec()).expect("frames")
-}
-
-fn response(bytes: &[u8]) -> Option<Outcome> {
-    Some(Outcome::Response(Pdu::new(bytes).expect("a PDU")))
-}
-
-fn started<const N: usize>(connection: &mut Connection<N>, request: &Pdu) -> CallId {
-    connection.start(UNIT, request, TIMEOUT).expect("a free slot")
 }
 
 #[test]
