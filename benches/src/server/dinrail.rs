@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use dinrail::server::{Options, Server};
-use dinrail::service::{Failure, Read, Values, Write, callbacks};
+use dinrail::service::{Failure, Read, ValuesMut, Write, callbacks};
 use dinrail::{Area, ExceptionCode, Service};
 
 use super::store::Store;
@@ -25,11 +25,11 @@ pub(super) fn serve(port: u16) -> Result<()> {
 fn registers() -> impl Service {
     let store = Arc::new(Store::new());
     let written = store.clone();
-    let on_read = move |read: Read| -> Result<Values, Failure> {
+    let on_read = move |read: Read, out: &mut ValuesMut<'_>| -> Result<(), Failure> {
         if read.area != Area::HoldingRegister {
             return Err(ExceptionCode::IllegalDataAddress.into());
         }
-        Ok(Values::from(&store.registers()[read.range()]))
+        out.set(&store.registers()[read.range()])
     };
     let on_write = move |write: Write| -> Result<(), Failure> {
         let values = write.values.as_registers().ok_or(ExceptionCode::IllegalDataAddress)?;

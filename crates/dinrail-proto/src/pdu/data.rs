@@ -259,9 +259,15 @@ pub struct RegistersMut<'a>(&'a mut [u8]);
 
 impl<'a> RegistersMut<'a> {
     /// Registers over the bytes of a PDU, high byte first. An odd last byte is left out.
+    #[inline]
     pub fn over(bytes: &'a mut [u8]) -> Self {
         let even = bytes.len() & !1;
         Self(&mut bytes[..even])
+    }
+
+    /// The same registers, borrowed for a shorter time.
+    pub fn reborrow(&mut self) -> RegistersMut<'_> {
+        RegistersMut(self.0)
     }
 
     /// How many registers were asked for.
@@ -282,6 +288,7 @@ impl<'a> RegistersMut<'a> {
     }
 
     /// Sets registers from the first on and returns how many of `values` fitted.
+    #[inline]
     pub fn copy_from(&mut self, values: &[u16]) -> usize {
         let count = values.len().min(self.len());
         for (pair, value) in self.0.chunks_exact_mut(2).zip(values) {
@@ -291,6 +298,7 @@ impl<'a> RegistersMut<'a> {
     }
 
     /// Sets registers from bytes that are high byte first already, and returns how many fitted.
+    #[inline]
     pub fn copy_from_wire(&mut self, bytes: &[u8]) -> usize {
         let length = (bytes.len() & !1).min(self.0.len());
         self.0[..length].copy_from_slice(&bytes[..length]);
@@ -322,6 +330,11 @@ impl<'a> BitsMut<'a> {
     pub fn over(bytes: &'a mut [u8], count: usize) -> Self {
         let count = count.min(bytes.len() * 8);
         Self { bytes: &mut bytes[..bytes_for_bits(count)], count }
+    }
+
+    /// The same bits, borrowed for a shorter time.
+    pub fn reborrow(&mut self) -> BitsMut<'_> {
+        BitsMut { bytes: self.bytes, count: self.count }
     }
 
     /// How many bits were asked for.

@@ -118,7 +118,31 @@ impl<'a> Request<'a> {
     /// # Errors
     /// The exception that the specification asks for: 01 for a byte that is no function code, 03 for a count, length or
     /// value that is not allowed, 02 for a range that ends behind 65535.
+    #[inline]
     pub fn decode(pdu: &'a [u8]) -> Result<Self, ExceptionCode> {
+        // By far the most requests are reads: their way is short enough to be inlined.
+        match pdu {
+            [function @ 1..=4, fields @ ..] => Self::decode_read(Area::ALL[usize::from(*function) - 1], fields),
+            _ => Self::decode_other(pdu),
+        }
+    }
+
+    #[inline]
+    fn decode_read(area: Area, fields: &[u8]) -> Result<Self, ExceptionCode> {
+        let &[a1, a2, c1, c2] = fields else {
+            return Err(ExceptionCode::IllegalDataValue);
+        };
+        let (address, count) = (u16::from_be_bytes([a1, a2]), u16::from_be_bytes([c1, c2]));
+        if count == 0 || count > area.max_read() {
+            return Err(ExceptionCode::IllegalDataValue);
+        }
+        if !in_address_space(address, count.into()) {
+            return Err(ExceptionCode::IllegalDataAddress);
+        }
+        Ok(Self::Read { area, address, count })
+    }
+
+    fn decode_other(pdu: &'a [u8]) -> Result<Self, ExceptionCode> {
         let (&function, fields) = pdu.split_first().ok_or(ExceptionCode::IllegalFunction)?;
         let function = FunctionCode::new(function).ok_or(ExceptionCode::IllegalFunction)?;
         let request = Self::decode_fields(function, fields)?.ok_or(ExceptionCode::IllegalDataValue)?;
@@ -130,10 +154,6 @@ impl<'a> Request<'a> {
     fn decode_fields(function: FunctionCode, fields: &'a [u8]) -> Result<Option<Self>, ExceptionCode> {
         let mut reader = Reader::new(fields);
         Ok(match function {
-            FunctionCode::READ_COILS => Self::decode_read(Area::Coil, reader),
-            FunctionCode::READ_DISCRETE_INPUTS => Self::decode_read(Area::DiscreteInput, reader),
-            FunctionCode::READ_HOLDING_REGISTERS => Self::decode_read(Area::HoldingRegister, reader),
-            FunctionCode::READ_INPUT_REGISTERS => Self::decode_read(Area::InputRegister, reader),
             FunctionCode::WRITE_SINGLE_COIL => Self::decode_write_coil(reader),
             FunctionCode::WRITE_SINGLE_REGISTER => Self::decode_write_register(reader),
             FunctionCode::READ_EXCEPTION_STATUS => reader.end(Self::ReadExceptionStatus),
@@ -167,12 +187,6 @@ impl<'a> Request<'a> {
         let count = usize::from(reader.u8()?);
         let bytes = reader.rest();
         (bytes.len() == count).then_some(bytes)
-    }
-
-    fn decode_read(area: Area, mut reader: Reader<'a>) -> Option<Self> {
-        let (address, count) = (reader.u16()?, reader.u16()?);
-        let allowed = (1..=area.max_read()).contains(&count);
-        reader.end(Self::Read { area, address, count }).filter(|_| allowed)
     }
 
     fn decode_write_coil(mut reader: Reader<'a>) -> Option<Self> {
@@ -235,7 +249,6 @@ impl<'a> Request<'a> {
     /// Address 65535 with one item is legal, with two it is 02.
     fn check_addresses(&self) -> Result<(), ExceptionCode> {
         let ok = match *self {
-            Self::Read { address, count, .. } => in_address_space(address, count.into()),
             Self::WriteMultipleCoils { address, values } => in_address_space(address, values.len()),
             Self::WriteMultipleRegisters { address, values } => in_address_space(address, values.len()),
             Self::ReadWriteMultipleRegisters { read_address, read_count, write_address, values } => {

@@ -53,19 +53,27 @@ impl Entry {
         self.step(IDLE, BUSY)
     }
 
-    /// The service is done, and the peer must read before anything else happens. `false` when it is to end after that.
-    pub(super) fn sending(&self) -> bool {
-        self.step(BUSY, SENDING)
+    /// The peer must read replies before anything else happens.
+    pub(super) fn sending(&self) {
+        self.step(BUSY, SENDING);
     }
 
     /// The peer has read.
-    pub(super) fn sent(&self) -> bool {
-        self.step(SENDING, BUSY)
+    pub(super) fn sent(&self) {
+        // As a rule it never had to wait for that.
+        if self.state.load(Ordering::Relaxed) == SENDING {
+            self.step(SENDING, BUSY);
+        }
     }
 
     /// All replies are sent. `false` when the connection is to end now.
     pub(super) fn end(&self) -> bool {
         self.step(BUSY, IDLE)
+    }
+
+    /// As [`end`](Self::end), for a connection that may be idle already.
+    pub(super) fn rest(&self) -> bool {
+        self.step(BUSY, IDLE) || self.state.load(Ordering::Acquire) == IDLE
     }
 
     /// Whether it is to end after the replies it owes.

@@ -1,10 +1,10 @@
 //! Servers from plain closures: one that reads, one that writes, each sync or async.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::{DataModel, Failure, IntoValues, Peer, Target, Values};
+use super::{DataModel, Failure, IntoValues, Peer, Store, Target, Values, ValuesMut};
 use crate::proto::pdu::{Bits, BitsMut, Registers, RegistersMut};
 use crate::proto::{Area, ExceptionCode, UnitId};
 
@@ -66,22 +66,28 @@ impl Write {
 /// A server from two closures.
 ///
 /// `on_read` is given a [`Read`] and returns as many values as it asks for: a `Vec<u16>` or `Vec<bool>`, an array, or
-/// [`Values`], which need no heap. `on_write` is given a [`Write`]; the client is told "done" when it has returned `Ok`,
+/// [`Values`], which need no heap; or it is given a [`ValuesMut`] as well and sets them in place, the cheapest way. `on_write` is given a [`Write`]; the client is told "done" when it has returned `Ok`,
 /// and not before. Each may be a plain closure or one that returns a future. Both return `Result<_, Failure>`: `?` turns
 /// any error into a [`Failure`], and an [`ExceptionCode`] into that exception.
 ///
 /// A plain closure runs on the thread that serves the connection and must not block: wrap one that does in [`blocking`].
 ///
 /// ```
-/// use dinrail::service::{Failure, Read, Write, callbacks};
+/// use dinrail::service::{Failure, Read, ValuesMut, Write, callbacks};
 ///
 /// let sync = callbacks(|read: Read| Ok(vec![0u16; read.count.into()]), |_: Write| Ok(()));
+/// let table = [7u16; 0x1_0000];
+/// let in_place = callbacks(
+///     move |read: Read, out: &mut ValuesMut<'_>| out.set(&table[read.range()]),
+///     |_: Write| Ok(()),
+/// );
 /// let waiting = callbacks(
 ///     |read: Read| async move { Ok(vec![0u16; read.count.into()]) },
 ///     |write: Write| async move { Err(Failure::message(format!("cannot write to {}", write.address))) },
 /// );
 /// # fn service(_: impl dinrail::Service) {}
 /// # service(sync);
+/// # service(in_place);
 /// # service(waiting);
 /// ```
 pub fn callbacks<R, W, RM, WM>(on_read: R, on_write: W) -> Callbacks<R, W, (RM, WM)>
@@ -140,7 +146,7 @@ where
 /// The future of a [`blocking`] callback.
 pub type Blocking<T> = std::pin::Pin<Box<dyn Future<Output = Result<T, Failure>> + Send>>;
 
-/// The service that [`callbacks`] makes.
+/// The service that [`callbacks`] makes; `K` says of what kinds the closures are.
 #[derive(Clone, Debug)]
 pub struct Callbacks<R, W, K> {
     on_read: R,
@@ -151,30 +157,69 @@ pub struct Callbacks<R, W, K> {
 /// Marks a plain closure.
 #[derive(Debug)]
 pub enum Sync {}
+/// Marks a plain closure that writes its values in place.
+#[derive(Debug)]
+pub enum InPlace {}
 /// Marks a closure that returns a future.
 #[derive(Debug)]
 pub enum Async {}
 
-/// A closure that can answer reads; see [`callbacks`]. `K` tells plain closures from those that return a future.
+type Done = Result<(), Failure>;
+
+/// A closure that can answer reads; see [`callbacks`]. `K` tells the kinds apart.
 pub trait OnRead<K>: Send + std::marker::Sync + 'static {
-    /// Whether the answer is there at once.
-    const IMMEDIATE: bool;
-    /// What the closure gives.
-    type Values: IntoValues;
+    /// Asks the closure, and gives what it returns to `out`.
+    fn read(&self, read: Read, out: &mut ValuesMut<'_>) -> impl Future<Output = Done> + Send;
+}
+
+/// A closure that can answer reads at once.
+pub trait ReadNow<K>: OnRead<K> {
     /// Asks the closure.
-    fn read(&self, read: Read) -> impl Future<Output = Result<Self::Values, Failure>> + Send;
+    fn read_now(&self, read: Read, out: &mut ValuesMut<'_>) -> Done;
+}
+
+impl<F, V> ReadNow<Sync> for F
+where
+    F: Fn(Read) -> Result<V, Failure> + Send + std::marker::Sync + 'static,
+    V: IntoValues,
+{
+    #[inline]
+    fn read_now(&self, read: Read, out: &mut ValuesMut<'_>) -> Done {
+        // Looked at where they are: the values are too large to be moved about.
+        let answer = self(read);
+        if let Ok(values) = &answer {
+            return out.set(values);
+        }
+        answer.map(drop)
+    }
 }
 
 impl<F, V> OnRead<Sync> for F
 where
     F: Fn(Read) -> Result<V, Failure> + Send + std::marker::Sync + 'static,
-    V: IntoValues + Send,
+    V: IntoValues,
 {
-    const IMMEDIATE: bool = true;
-    type Values = V;
+    fn read(&self, read: Read, out: &mut ValuesMut<'_>) -> impl Future<Output = Done> + Send {
+        ready(self.read_now(read, out))
+    }
+}
 
-    fn read(&self, read: Read) -> impl Future<Output = Result<V, Failure>> + Send {
-        std::future::ready(self(read))
+impl<F> ReadNow<InPlace> for F
+where
+    F: Fn(Read, &mut ValuesMut<'_>) -> Done + Send + std::marker::Sync + 'static,
+{
+    #[inline]
+    fn read_now(&self, read: Read, out: &mut ValuesMut<'_>) -> Done {
+        self(read, out)
+    }
+}
+
+impl<F> OnRead<InPlace> for F
+where
+    F: Fn(Read, &mut ValuesMut<'_>) -> Done + Send + std::marker::Sync + 'static,
+{
+    fn read(&self, read: Read, out: &mut ValuesMut<'_>) -> impl Future<Output = Done> + Send {
+        ready(self(read, out))
     }
 }
 
@@ -184,41 +229,49 @@ where
     T: Future<Output = Result<V, Failure>> + Send,
     V: IntoValues + Send,
 {
-    const IMMEDIATE: bool = false;
-    type Values = V;
-
-    fn read(&self, read: Read) -> impl Future<Output = Result<V, Failure>> + Send {
-        self(read)
+    fn read(&self, read: Read, out: &mut ValuesMut<'_>) -> impl Future<Output = Done> + Send {
+        let values = self(read);
+        async move { values.await.and_then(|values| out.set(&values)) }
     }
 }
 
-/// A closure that can take writes; see [`callbacks`]. `K` tells plain closures from those that return a future.
+/// A closure that can take writes; see [`callbacks`]. `K` tells the kinds apart.
 pub trait OnWrite<K>: Send + std::marker::Sync + 'static {
-    /// Whether the answer is there at once.
-    const IMMEDIATE: bool;
     /// Tells the closure.
-    fn write(&self, write: Write) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn write(&self, write: Write) -> impl Future<Output = Done> + Send;
+}
+
+/// A closure that can take writes at once.
+pub trait WriteNow: OnWrite<Sync> {
+    /// Tells the closure.
+    fn write_now(&self, write: Write) -> Done;
+}
+
+impl<F> WriteNow for F
+where
+    F: Fn(Write) -> Done + Send + std::marker::Sync + 'static,
+{
+    #[inline]
+    fn write_now(&self, write: Write) -> Done {
+        self(write)
+    }
 }
 
 impl<F> OnWrite<Sync> for F
 where
-    F: Fn(Write) -> Result<(), Failure> + Send + std::marker::Sync + 'static,
+    F: Fn(Write) -> Done + Send + std::marker::Sync + 'static,
 {
-    const IMMEDIATE: bool = true;
-
-    fn write(&self, write: Write) -> impl Future<Output = Result<(), Failure>> + Send {
-        std::future::ready(self(write))
+    fn write(&self, write: Write) -> impl Future<Output = Done> + Send {
+        ready(self(write))
     }
 }
 
 impl<F, T> OnWrite<Async> for F
 where
     F: Fn(Write) -> T + Send + std::marker::Sync + 'static,
-    T: Future<Output = Result<(), Failure>> + Send,
+    T: Future<Output = Done> + Send,
 {
-    const IMMEDIATE: bool = false;
-
-    fn write(&self, write: Write) -> impl Future<Output = Result<(), Failure>> + Send {
+    fn write(&self, write: Write) -> impl Future<Output = Done> + Send {
         self(write)
     }
 }
@@ -227,57 +280,81 @@ where
 #[derive(Clone, Copy, Debug)]
 pub struct NoWrites;
 
-impl OnWrite<Sync> for NoWrites {
-    const IMMEDIATE: bool = true;
-
-    fn write(&self, _: Write) -> impl Future<Output = Result<(), Failure>> + Send {
-        std::future::ready(Err(ExceptionCode::IllegalFunction.into()))
+impl WriteNow for NoWrites {
+    fn write_now(&self, _: Write) -> Done {
+        Err(ExceptionCode::IllegalFunction.into())
     }
 }
 
-impl<R, W, RM, WM> DataModel for Callbacks<R, W, (RM, WM)>
-where
-    R: OnRead<RM>,
-    W: OnWrite<WM>,
-    RM: 'static,
-    WM: 'static,
-{
-    async fn read_bits(&self, target: Target<'_>, out: &mut BitsMut<'_>) -> Result<(), Failure> {
-        self.on_read.read(target.into()).await?.write_bits(out).map_err(|found| wrong_shape(&target, found))
+impl OnWrite<Sync> for NoWrites {
+    fn write(&self, write: Write) -> impl Future<Output = Done> + Send {
+        ready(self.write_now(write))
     }
+}
 
-    async fn read_registers(&self, target: Target<'_>, out: &mut RegistersMut<'_>) -> Result<(), Failure> {
-        self.on_read.read(target.into()).await?.write_registers(out).map_err(|found| wrong_shape(&target, found))
-    }
+/// Two plain closures answer at once.
+macro_rules! store {
+    ($($kinds:ty: $read:ty;)*) => {
+        $(impl<R: ReadNow<$read>, W: WriteNow> Store for Callbacks<R, W, $kinds> {
+            #[inline]
+            fn read_bits(&self, target: Target<'_>, out: &mut BitsMut<'_>) -> Done {
+                self.on_read.read_now(target.into(), &mut ValuesMut::Bits(out.reborrow()))
+            }
 
-    fn write_bits(&self, target: Target<'_>, values: Bits<'_>) -> impl Future<Output = Result<(), Failure>> + Send {
-        self.on_write.write(write_of(target, values.into()))
-    }
+            #[inline]
+            fn read_registers(&self, target: Target<'_>, out: &mut RegistersMut<'_>) -> Done {
+                self.on_read.read_now(target.into(), &mut ValuesMut::Registers(out.reborrow()))
+            }
 
-    fn write_registers(
-        &self,
-        target: Target<'_>,
-        values: Registers<'_>,
-    ) -> impl Future<Output = Result<(), Failure>> + Send {
-        self.on_write.write(write_of(target, values.into()))
-    }
+            #[inline]
+            fn write_bits(&self, target: Target<'_>, values: Bits<'_>) -> Done {
+                self.on_write.write_now(write_of(target, values.into()))
+            }
 
-    fn is_immediate(&self) -> bool {
-        R::IMMEDIATE && W::IMMEDIATE
-    }
+            #[inline]
+            fn write_registers(&self, target: Target<'_>, values: Registers<'_>) -> Done {
+                self.on_write.write_now(write_of(target, values.into()))
+            }
+        })*
+    };
+}
+
+store! {
+    (Sync, Sync): Sync;
+    (InPlace, Sync): InPlace;
+}
+
+/// With one that returns a future, the answer may have to be waited for.
+macro_rules! data_model {
+    ($($kinds:ty: $read:ty, $write:ty;)*) => {
+        $(impl<R: OnRead<$read>, W: OnWrite<$write>> DataModel for Callbacks<R, W, $kinds> {
+            async fn read_bits(&self, target: Target<'_>, out: &mut BitsMut<'_>) -> Done {
+                self.on_read.read(target.into(), &mut ValuesMut::Bits(out.reborrow())).await
+            }
+
+            async fn read_registers(&self, target: Target<'_>, out: &mut RegistersMut<'_>) -> Done {
+                self.on_read.read(target.into(), &mut ValuesMut::Registers(out.reborrow())).await
+            }
+
+            async fn write_bits(&self, target: Target<'_>, values: Bits<'_>) -> Done {
+                self.on_write.write(write_of(target, values.into())).await
+            }
+
+            async fn write_registers(&self, target: Target<'_>, values: Registers<'_>) -> Done {
+                self.on_write.write(write_of(target, values.into())).await
+            }
+        })*
+    };
+}
+
+data_model! {
+    (Sync, Async): Sync, Async;
+    (InPlace, Async): InPlace, Async;
+    (Async, Sync): Async, Sync;
+    (Async, Async): Async, Async;
 }
 
 fn write_of(target: Target<'_>, values: Values) -> Write {
     let Target { area, address, unit, peer, .. } = target;
     Write { area, address, values, unit, peer: peer.clone() }
-}
-
-/// A callback that returns the wrong number or kind of values must not make a malformed frame.
-fn wrong_shape(target: &Target<'_>, found: Option<usize>) -> Failure {
-    let Target { area, address, count, .. } = target;
-    let kind = if area.is_bits() { "bits" } else { "registers" };
-    Failure::message(match found {
-        Some(found) => format!("the read callback returned {found} {kind} for {count} from {area} {address}"),
-        None => format!("the read callback returned values that are no {kind} for {count} from {area} {address}"),
-    })
 }

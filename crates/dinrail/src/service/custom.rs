@@ -38,6 +38,10 @@ impl<S, F> Custom<S, F> {
 }
 
 impl<S: Service, F: CustomCall> Service for Custom<S, F> {
+    fn call_now(&self, call: &mut Call<'_>) -> Option<Reply> {
+        if call.pdu().first() == Some(&self.code.code()) { None } else { self.service.call_now(call) }
+    }
+
     async fn call(&self, mut call: Call<'_>) -> Reply {
         let (&function, data) = match call.pdu().split_first() {
             Some(split) => split,

@@ -80,24 +80,37 @@ impl<S> Identified<S> {
 
 impl<S: Service> Service for Identified<S> {
     async fn call(&self, mut call: Call<'_>) -> Reply {
-        // By the first two bytes alone, so that other requests are decoded only once.
-        if !matches!(call.pdu(), [43, device_id::MEI_TYPE, ..]) {
-            return self.service.call(call).await;
+        match self.identify(&mut call) {
+            Some(reply) => reply,
+            None => self.service.call(call).await,
         }
-        let (code, object) = match call.request() {
-            Ok(Request::ReadDeviceIdentification { code, object }) => (code, object),
-            Ok(_) => return Reply::Exception(ExceptionCode::IllegalFunction),
-            Err(exception) => return Reply::Exception(exception),
-        };
-        let objects = self.identity.objects.iter().map(|(id, value)| (*id, value.as_slice()));
-        match device_id::answer(call.parts().1, code, object, objects) {
-            Ok(length) => Reply::written(length),
-            Err(exception) => Reply::Exception(exception),
-        }
+    }
+
+    fn call_now(&self, call: &mut Call<'_>) -> Option<Reply> {
+        self.identify(call).or_else(|| self.service.call_now(call))
     }
 
     fn is_immediate(&self) -> bool {
         self.service.is_immediate()
+    }
+}
+
+impl<S> Identified<S> {
+    /// The answer to Read Device Identification; `None` for every other request, by its first two bytes alone.
+    fn identify(&self, call: &mut Call<'_>) -> Option<Reply> {
+        if !matches!(call.pdu(), [43, device_id::MEI_TYPE, ..]) {
+            return None;
+        }
+        let (code, object) = match call.request() {
+            Ok(Request::ReadDeviceIdentification { code, object }) => (code, object),
+            Ok(_) => return Some(Reply::Exception(ExceptionCode::IllegalFunction)),
+            Err(exception) => return Some(Reply::Exception(exception)),
+        };
+        let objects = self.identity.objects.iter().map(|(id, value)| (*id, value.as_slice()));
+        Some(match device_id::answer(call.parts().1, code, object, objects) {
+            Ok(length) => Reply::written(length),
+            Err(exception) => Reply::Exception(exception),
+        })
     }
 }
 

@@ -1,10 +1,9 @@
 //! A dense store: four areas that begin at address 0, for simulators, tests and servers that do own their data.
 
 use std::fmt;
-use std::future::{Future, ready};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::{DataModel, Failure, Target};
+use super::{Failure, Store, Target};
 use crate::proto::pdu::{Bits, BitsMut, Registers, RegistersMut};
 use crate::proto::{Area, ExceptionCode};
 
@@ -132,40 +131,40 @@ fn in_range<T>(found: Option<T>) -> Result<T, Failure> {
 
 type Done = Result<(), Failure>;
 
-impl DataModel for Memory {
-    fn read_bits(&self, target: Target<'_>, out: &mut BitsMut<'_>) -> impl Future<Output = Done> + Send {
+impl Store for Memory {
+    fn read_bits(&self, target: Target<'_>, out: &mut BitsMut<'_>) -> Done {
         let areas = self.read();
-        ready(in_range(areas.bits(target.area).get(target.range())).map(|bits| {
+        in_range(areas.bits(target.area).get(target.range())).map(|bits| {
             out.copy_from(bits);
-        }))
+        })
     }
 
-    fn read_registers(&self, target: Target<'_>, out: &mut RegistersMut<'_>) -> impl Future<Output = Done> + Send {
+    fn read_registers(&self, target: Target<'_>, out: &mut RegistersMut<'_>) -> Done {
         let areas = self.read();
-        ready(in_range(areas.registers(target.area).get(target.range())).map(|registers| {
+        in_range(areas.registers(target.area).get(target.range())).map(|registers| {
             out.copy_from(registers);
-        }))
+        })
     }
 
-    fn write_bits(&self, target: Target<'_>, values: Bits<'_>) -> impl Future<Output = Done> + Send {
+    fn write_bits(&self, target: Target<'_>, values: Bits<'_>) -> Done {
         let mut areas = self.write();
-        ready(in_range(areas.bits_mut(target.area).get_mut(target.range())).map(|bits| {
+        in_range(areas.bits_mut(target.area).get_mut(target.range())).map(|bits| {
             values.copy_to(bits);
-        }))
+        })
     }
 
-    fn write_registers(&self, target: Target<'_>, values: Registers<'_>) -> impl Future<Output = Done> + Send {
+    fn write_registers(&self, target: Target<'_>, values: Registers<'_>) -> Done {
         let mut areas = self.write();
-        ready(in_range(areas.registers_mut(target.area).get_mut(target.range())).map(|registers| {
+        in_range(areas.registers_mut(target.area).get_mut(target.range())).map(|registers| {
             values.copy_to(registers);
-        }))
+        })
     }
 
-    fn mask_write(&self, target: Target<'_>, and_mask: u16, or_mask: u16) -> impl Future<Output = Done> + Send {
+    fn mask_write(&self, target: Target<'_>, and_mask: u16, or_mask: u16) -> Done {
         let mut areas = self.write();
-        ready(in_range(areas.holding_registers.get_mut(usize::from(target.address))).map(|register| {
+        in_range(areas.holding_registers.get_mut(usize::from(target.address))).map(|register| {
             *register = (*register & and_mask) | (or_mask & !and_mask);
-        }))
+        })
     }
 
     fn read_write_registers(
@@ -174,19 +173,15 @@ impl DataModel for Memory {
         out: &mut RegistersMut<'_>,
         write: Target<'_>,
         values: Registers<'_>,
-    ) -> impl Future<Output = Done> + Send {
+    ) -> Done {
         let mut areas = self.write();
         let registers = &mut areas.holding_registers;
         let there = registers.len();
         if read.range().end > there || write.range().end > there {
-            return ready(Err(ExceptionCode::IllegalDataAddress.into()));
+            return Err(ExceptionCode::IllegalDataAddress.into());
         }
         values.copy_to(&mut registers[write.range()]);
         out.copy_from(&registers[read.range()]);
-        ready(Ok(()))
-    }
-
-    fn is_immediate(&self) -> bool {
-        true
+        Ok(())
     }
 }

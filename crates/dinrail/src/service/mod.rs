@@ -13,6 +13,7 @@ mod identity;
 mod memory;
 mod model;
 mod sparse;
+mod store;
 mod units;
 mod values;
 
@@ -20,7 +21,7 @@ use std::future::Future;
 
 pub use self::call::{Call, Peer, Reply, Written};
 pub use self::callbacks::{
-    Blocking, Callbacks, NoWrites, OnRead, OnWrite, Read, Write, blocking, callbacks, read_only,
+    Blocking, Callbacks, NoWrites, OnRead, OnWrite, Read, ReadNow, Write, WriteNow, blocking, callbacks, read_only,
 };
 pub use self::custom::{Custom, CustomCall};
 pub use self::erased::BoxService;
@@ -29,8 +30,9 @@ pub use self::identity::{DeviceIdentity, Identified};
 pub use self::memory::Memory;
 pub use self::model::{DataModel, FileRange, Target};
 pub use self::sparse::Sparse;
+pub use self::store::Store;
 pub use self::units::Units;
-pub use self::values::{IntoValues, Values};
+pub use self::values::{IntoValues, Values, ValuesMut};
 use crate::proto::FunctionCode;
 
 /// Answers requests. `call` is told everything about one request and says what happened.
@@ -43,8 +45,14 @@ pub trait Service: Send + Sync + 'static {
     /// Answers one request.
     fn call(&self, call: Call<'_>) -> impl Future<Output = Reply> + Send;
 
-    /// Whether every answer is there at once, that is, the future of [`call`](Self::call) never waits. It lets a
-    /// [`BoxService`] do without a heap allocation for each request; `false` is always right.
+    /// Answers one request at once, if that can be done without waiting; `None`, with nothing done, to be asked by
+    /// [`call`](Self::call). A service that cannot answer at once need not implement this.
+    fn call_now(&self, _call: &mut Call<'_>) -> Option<Reply> {
+        None
+    }
+
+    /// Whether [`call_now`](Self::call_now) answers every request. A server then does without futures, and holds nothing
+    /// for connections that wait; `false` is always right.
     fn is_immediate(&self) -> bool {
         false
     }

@@ -144,7 +144,13 @@ pub trait DataModel: Send + Sync + 'static {
         ready(Reply::Exception(ExceptionCode::IllegalFunction))
     }
 
-    /// Whether no method ever waits; see [`Service::is_immediate`].
+    /// Answers a request at once; `None` to be asked by the other methods. A [`Store`](super::Store) does this, others
+    /// need not.
+    fn answer_now(&self, _call: &mut Call<'_>) -> Option<Reply> {
+        None
+    }
+
+    /// Whether [`answer_now`](Self::answer_now) answers every request.
     fn is_immediate(&self) -> bool {
         false
     }
@@ -156,10 +162,15 @@ fn refuse() -> impl Future<Output = Done> + Send {
 
 impl<M: DataModel> Service for M {
     async fn call(&self, mut call: Call<'_>) -> Reply {
-        match answer(self, &mut call).await {
-            Ok(reply) => reply,
-            Err(failure) => failure.into_reply(call.unit(), call.peer(), call.pdu()),
+        if let Some(reply) = self.answer_now(&mut call) {
+            return reply;
         }
+        answer(self, &mut call).await.unwrap_or_else(|failure| failure.into_reply(call.unit(), call.peer(), call.pdu()))
+    }
+
+    #[inline]
+    fn call_now(&self, call: &mut Call<'_>) -> Option<Reply> {
+        self.answer_now(call)
     }
 
     fn is_immediate(&self) -> bool {
@@ -167,56 +178,65 @@ impl<M: DataModel> Service for M {
     }
 }
 
-/// Checks the request, asks the model, and writes the response in place.
-async fn answer<M: DataModel>(model: &M, call: &mut Call<'_>) -> Result<Reply, Failure> {
-    let (unit, peer) = (call.unit(), call.peer());
-    let target = |area, address, count| Target { area, address, count, unit, peer };
-    let request = call.request()?;
-    match request {
-        Request::Read { area, address, count } => {
-            let (_, out) = call.parts();
-            let length = if area.is_bits() { bytes_for_bits(count.into()) } else { 2 * usize::from(count) };
-            let values = begin_counted(out, FunctionCode::reading(area), length);
-            if area.is_bits() {
-                model.read_bits(target(area, address, count), &mut BitsMut::over(values, count.into())).await?;
-            } else {
-                model.read_registers(target(area, address, count), &mut RegistersMut::over(values)).await?;
+/// The functions that nearly every request asks for: checks the request, asks the model, writes the response in place.
+/// The one text of it serves models that are waited for (`.await`) and stores that are not.
+macro_rules! answer_common {
+    ($model:ident, $call:ident, $request:ident, [$($wait:tt)*], $other:expr) => {{
+        let (unit, peer) = ($call.unit(), $call.peer());
+        let target = |area, address, count| Target { area, address, count, unit, peer };
+        let $request = $call.request()?;
+        match $request {
+            Request::Read { area, address, count } if area.is_bits() => {
+                let length = bytes_for_bits(count.into());
+                let values = begin_counted($call.parts().1, FunctionCode::reading(area), length);
+                let mut out = BitsMut::over(values, count.into());
+                $model.read_bits(target(area, address, count), &mut out)$($wait)*?;
+                Ok(Reply::written(2 + length))
             }
-            Ok(Reply::written(2 + length))
+            Request::Read { area, address, count } => {
+                let length = 2 * usize::from(count);
+                let values = begin_counted($call.parts().1, FunctionCode::reading(area), length);
+                $model.read_registers(target(area, address, count), &mut RegistersMut::over(values))$($wait)*?;
+                Ok(Reply::written(2 + length))
+            }
+            Request::WriteSingleCoil { address, value } => {
+                $model.write_bits(target(Area::Coil, address, 1), Bits::from(&[value][..]))$($wait)*?;
+                Ok(echo($call, $call.pdu().len()))
+            }
+            Request::WriteSingleRegister { address, value } => {
+                let target = target(Area::HoldingRegister, address, 1);
+                $model.write_registers(target, Registers::from(&[value][..]))$($wait)*?;
+                Ok(echo($call, $call.pdu().len()))
+            }
+            Request::WriteMultipleCoils { address, values } => {
+                $model.write_bits(target(Area::Coil, address, values.len() as u16), values)$($wait)*?;
+                Ok(echo($call, 5))
+            }
+            Request::WriteMultipleRegisters { address, values } => {
+                let target = target(Area::HoldingRegister, address, values.len() as u16);
+                $model.write_registers(target, values)$($wait)*?;
+                Ok(echo($call, 5))
+            }
+            Request::MaskWriteRegister { address, and_mask, or_mask } => {
+                $model.mask_write(target(Area::HoldingRegister, address, 1), and_mask, or_mask)$($wait)*?;
+                Ok(echo($call, $call.pdu().len()))
+            }
+            Request::ReadWriteMultipleRegisters { read_address, read_count, write_address, values } => {
+                let read = target(Area::HoldingRegister, read_address, read_count);
+                let write = target(Area::HoldingRegister, write_address, values.len() as u16);
+                let length = 2 * usize::from(read_count);
+                let out = begin_counted($call.parts().1, $request.function(), length);
+                $model.read_write_registers(read, &mut RegistersMut::over(out), write, values)$($wait)*?;
+                Ok(Reply::written(2 + length))
+            }
+            _ => $other,
         }
-        Request::WriteSingleCoil { address, value } => {
-            model.write_bits(target(Area::Coil, address, 1), Bits::from(&[value][..])).await?;
-            Ok(echo(call, call.pdu().len()))
-        }
-        Request::WriteSingleRegister { address, value } => {
-            let target = target(Area::HoldingRegister, address, 1);
-            model.write_registers(target, Registers::from(&[value][..])).await?;
-            Ok(echo(call, call.pdu().len()))
-        }
-        Request::WriteMultipleCoils { address, values } => {
-            model.write_bits(target(Area::Coil, address, values.len() as u16), values).await?;
-            Ok(echo(call, 5))
-        }
-        Request::WriteMultipleRegisters { address, values } => {
-            let target = target(Area::HoldingRegister, address, values.len() as u16);
-            model.write_registers(target, values).await?;
-            Ok(echo(call, 5))
-        }
-        Request::MaskWriteRegister { address, and_mask, or_mask } => {
-            model.mask_write(target(Area::HoldingRegister, address, 1), and_mask, or_mask).await?;
-            Ok(echo(call, call.pdu().len()))
-        }
-        Request::ReadWriteMultipleRegisters { read_address, read_count, write_address, values } => {
-            let read = target(Area::HoldingRegister, read_address, read_count);
-            let write = target(Area::HoldingRegister, write_address, values.len() as u16);
-            let length = 2 * usize::from(read_count);
-            let out = begin_counted(call.parts().1, request.function(), length);
-            model.read_write_registers(read, &mut RegistersMut::over(out), write, values).await?;
-            Ok(Reply::written(2 + length))
-        }
-        // On the heap, so that the state of a connection that waits for the common functions stays small.
-        _ => Box::pin(answer_rare(model, call, request)).await,
-    }
+    }};
+}
+pub(super) use answer_common;
+
+async fn answer<M: DataModel>(model: &M, call: &mut Call<'_>) -> Result<Reply, Failure> {
+    answer_common!(model, call, request, [.await], answer_rare(model, call, request).await)
 }
 
 /// The functions that few clients use.
@@ -275,7 +295,7 @@ async fn answer_rare<M: DataModel>(model: &M, call: &mut Call<'_>, request: Requ
 }
 
 /// Function code, byte count, and the zeroed bytes that follow them.
-fn begin_counted(out: &mut [u8], function: FunctionCode, length: usize) -> &mut [u8] {
+pub(super) fn begin_counted(out: &mut [u8], function: FunctionCode, length: usize) -> &mut [u8] {
     out[0] = function.code();
     out[1] = length as u8; // at most 250
     let values = &mut out[2..2 + length];
@@ -284,7 +304,7 @@ fn begin_counted(out: &mut [u8], function: FunctionCode, length: usize) -> &mut 
 }
 
 /// The first `length` bytes of the request are the response.
-fn echo(call: &mut Call<'_>, length: usize) -> Reply {
+pub(super) fn echo(call: &mut Call<'_>, length: usize) -> Reply {
     let (pdu, out) = call.parts();
     out[..length].copy_from_slice(&pdu[..length]);
     Reply::written(length)

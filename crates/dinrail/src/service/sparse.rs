@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::{Future, ready};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::{DataModel, Failure, Target};
+use super::{Failure, Store, Target};
 use crate::proto::pdu::{Bits, BitsMut, Registers, RegistersMut};
 use crate::proto::{Area, ExceptionCode};
 
@@ -92,32 +91,32 @@ fn check(cells: &BTreeMap<(Area, u16), u16>, target: Target<'_>) -> Done {
     }
 }
 
-impl DataModel for Sparse {
-    fn read_bits(&self, target: Target<'_>, out: &mut BitsMut<'_>) -> impl Future<Output = Done> + Send {
-        ready(self.load(target, |index, value| out.set(index, value != 0)))
+impl Store for Sparse {
+    fn read_bits(&self, target: Target<'_>, out: &mut BitsMut<'_>) -> Done {
+        self.load(target, |index, value| out.set(index, value != 0))
     }
 
-    fn read_registers(&self, target: Target<'_>, out: &mut RegistersMut<'_>) -> impl Future<Output = Done> + Send {
-        ready(self.load(target, |index, value| out.set(index, value)))
+    fn read_registers(&self, target: Target<'_>, out: &mut RegistersMut<'_>) -> Done {
+        self.load(target, |index, value| out.set(index, value))
     }
 
-    fn write_bits(&self, target: Target<'_>, values: Bits<'_>) -> impl Future<Output = Done> + Send {
-        ready(self.store(target, |index| values.get(index).map(u16::from)))
+    fn write_bits(&self, target: Target<'_>, values: Bits<'_>) -> Done {
+        self.store(target, |index| values.get(index).map(u16::from))
     }
 
-    fn write_registers(&self, target: Target<'_>, values: Registers<'_>) -> impl Future<Output = Done> + Send {
-        ready(self.store(target, |index| values.get(index)))
+    fn write_registers(&self, target: Target<'_>, values: Registers<'_>) -> Done {
+        self.store(target, |index| values.get(index))
     }
 
-    fn mask_write(&self, target: Target<'_>, and_mask: u16, or_mask: u16) -> impl Future<Output = Done> + Send {
+    fn mask_write(&self, target: Target<'_>, and_mask: u16, or_mask: u16) -> Done {
         let mut cells = self.write();
-        ready(match cells.get_mut(&(target.area, target.address)) {
+        match cells.get_mut(&(target.area, target.address)) {
             Some(cell) => {
                 *cell = (*cell & and_mask) | (or_mask & !and_mask);
                 Ok(())
             }
             None => Err(ExceptionCode::IllegalDataAddress.into()),
-        })
+        }
     }
 
     fn read_write_registers(
@@ -126,7 +125,7 @@ impl DataModel for Sparse {
         out: &mut RegistersMut<'_>,
         write: Target<'_>,
         values: Registers<'_>,
-    ) -> impl Future<Output = Done> + Send {
+    ) -> Done {
         let mut cells = self.write();
         let checked = check(&cells, read).and_then(|()| check(&cells, write));
         if checked.is_ok() {
@@ -137,10 +136,6 @@ impl DataModel for Sparse {
                 out.set(index, *value);
             }
         }
-        ready(checked)
-    }
-
-    fn is_immediate(&self) -> bool {
-        true
+        checked
     }
 }

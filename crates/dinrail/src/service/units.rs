@@ -59,11 +59,18 @@ impl Units {
 }
 
 impl Service for Units {
-    async fn call(&self, call: Call<'_>) -> Reply {
+    async fn call(&self, mut call: Call<'_>) -> Reply {
+        match &self.services[usize::from(call.unit().0)] {
+            Some(service) => service.call(call).await,
+            None => self.call_now(&mut call).unwrap_or(Reply::Silent),
+        }
+    }
+
+    fn call_now(&self, call: &mut Call<'_>) -> Option<Reply> {
         match (&self.services[usize::from(call.unit().0)], self.missing) {
-            (Some(service), _) => service.call(call).await,
-            (None, Missing::Exception(code)) => Reply::Exception(code),
-            (None, Missing::Silent) => Reply::Silent,
+            (Some(service), _) => service.call_now(call),
+            (None, Missing::Exception(code)) => Some(Reply::Exception(code)),
+            (None, Missing::Silent) => Some(Reply::Silent),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::Failure;
 use crate::proto::pdu::{Bits, BitsMut, Registers, RegistersMut};
 
 /// The most bytes of values in one PDU: 2000 bits, or 125 registers.
@@ -111,6 +112,54 @@ impl fmt::Debug for Values {
     }
 }
 
+/// The values of a reply that is being written: bits that start as off, or registers that start as zeros.
+#[derive(Debug)]
+pub enum ValuesMut<'a> {
+    /// Of coils or discrete inputs.
+    Bits(BitsMut<'a>),
+    /// Of holding or input registers.
+    Registers(RegistersMut<'a>),
+}
+
+impl ValuesMut<'_> {
+    /// How many were asked for.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Bits(bits) => bits.len(),
+            Self::Registers(registers) => registers.len(),
+        }
+    }
+
+    /// Whether none were asked for; that never happens.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Sets all values: registers by a `[u16]`, bits by a `[bool]`, either by [`Values`].
+    ///
+    /// # Errors
+    /// When there are more or fewer than were asked for, or bits for registers: the client is told 0x04, the log why.
+    #[inline]
+    pub fn set(&mut self, values: &(impl IntoValues + ?Sized)) -> Result<(), Failure> {
+        match self {
+            Self::Bits(bits) => values.write_bits(bits),
+            Self::Registers(registers) => values.write_registers(registers),
+        }
+        .map_err(|found| self.wrong_shape(found))
+    }
+
+    /// A callback that returns the wrong number or kind of values must not make a malformed frame.
+    #[cold]
+    fn wrong_shape(&self, found: Option<usize>) -> Failure {
+        let kind = if matches!(self, Self::Bits(_)) { "bits" } else { "registers" };
+        let asked = self.len();
+        Failure::message(match found {
+            Some(found) => format!("the callback gave {found} {kind}, asked for were {asked}"),
+            None => format!("the callback gave values that are no {kind}, asked for were {asked} {kind}"),
+        })
+    }
+}
+
 /// What a read callback may return: `Vec<u16>`, `Vec<bool>`, arrays of either, or [`Values`].
 pub trait IntoValues {
     /// Writes registers; the error is how many there were instead of `out.len()`, or `None` when these are bits.
@@ -120,6 +169,7 @@ pub trait IntoValues {
 }
 
 impl IntoValues for [u16] {
+    #[inline]
     fn write_registers(&self, out: &mut RegistersMut<'_>) -> Result<(), Option<usize>> {
         if self.len() != out.len() {
             return Err(Some(self.len()));
@@ -174,6 +224,7 @@ impl IntoValues for Values {
 macro_rules! delegate_to_slice {
     ($([$($generics:tt)*] $type:ty;)*) => {
         $(impl<$($generics)*> IntoValues for $type {
+            #[inline]
             fn write_registers(&self, out: &mut RegistersMut<'_>) -> Result<(), Option<usize>> {
                 self.as_slice().write_registers(out)
             }

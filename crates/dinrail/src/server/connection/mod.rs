@@ -1,26 +1,27 @@
 //! One connection: bytes in, requests to the service, replies out, in order.
 //!
-//! Everything that one read brings is answered with one write. The buffers belong to the thread, so a connection that
-//! waits for bytes holds none; bytes of a frame that is not whole yet are kept aside until the rest comes.
+//! There are two ways through, chosen by what the service says of itself. A service that answers at once is asked in
+//! place ([`immediate`]): everything that one read brings is answered with one write, without a heap allocation, and a
+//! connection that waits for bytes holds nothing but its socket. A service that takes its time is asked by futures of
+//! their own ([`waiting`]), as many at once as the options allow.
 
 mod ask;
-mod concurrent;
+mod immediate;
+mod waiting;
 
-use std::future::poll_fn;
+use std::any::Any;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Instant;
+use std::task::{Context, Poll, ready};
 
 use tokio::io::ReadBuf;
+use tokio::net::TcpStream;
 use tracing::debug;
 
-use self::ask::Asker;
 use super::entry::Entry;
 use super::scratch::Scratch;
 use super::shared::Shared;
-use crate::proto::adu::{self, Decoded};
 use crate::proto::pdu::MAX_PDU;
 use crate::service::Service;
 use crate::transport::Stream;
@@ -32,27 +33,22 @@ const MAX_FRAME: usize = HEADER + MAX_PDU;
 
 /// Serves a connection until it ends, one way or another.
 pub(super) async fn run<S: Service>(io: impl Stream, service: Arc<S>, shared: Arc<Shared>, entry: Arc<Entry>) {
-    let mut connection = Connection { io, service, line: Line { shared, entry } };
-    if let Some(hooks) = &connection.line.shared.hooks {
-        hooks.connected(&connection.line.entry.peer);
+    let mut line = Line { io, shared, entry };
+    if let Some(hooks) = &line.shared.hooks {
+        hooks.connected(&line.entry.peer);
     }
-    let ended = if connection.line.shared.options.concurrency > 1 {
-        // Its state is large and few want it: not in the state of every connection.
-        Box::pin(concurrent::serve(&mut connection)).await
+    let end = if service.is_immediate() {
+        immediate::serve(&mut line, &*service).await
     } else {
-        connection.serve().await
+        // Its state is larger: apart from the connection, so that the other way stays small.
+        Box::pin(waiting::serve(&mut line, &service)).await
     };
-    connection.line.log(&ended);
+    line.log(&end);
 }
 
-struct Connection<S, T> {
+/// A connection, and what the server knows of it.
+struct Line<T> {
     io: T,
-    service: Arc<S>,
-    line: Line,
-}
-
-/// What the server knows of a connection.
-struct Line {
     shared: Arc<Shared>,
     entry: Arc<Entry>,
 }
@@ -75,7 +71,78 @@ impl From<io::Error> for End {
     }
 }
 
-impl Line {
+impl<T: Stream> Line<T> {
+    /// Reads into `scratch`, behind the bytes that were `kept`. It goes back to the thread when no bytes are there.
+    fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut scratch: Box<Scratch>,
+        kept: &[u8],
+    ) -> Poll<Result<Box<Scratch>, End>> {
+        let mut buffer = ReadBuf::new(&mut scratch.input[kept.len()..]);
+        let polled = Pin::new(&mut self.io).poll_read(cx, &mut buffer);
+        let came = buffer.filled().len();
+        match polled {
+            Poll::Ready(Ok(())) if came > 0 => {
+                if let Some(hooks) = &self.shared.hooks {
+                    hooks.received(&self.entry.peer, &scratch.input[kept.len()..kept.len() + came]);
+                }
+                if !kept.is_empty() {
+                    scratch.input[..kept.len()].copy_from_slice(kept);
+                }
+                scratch.begin(kept.len() + came);
+                Poll::Ready(Ok(scratch))
+            }
+            Poll::Ready(Ok(())) => {
+                scratch.give_back();
+                Poll::Ready(Err(End::Closed(kept.len())))
+            }
+            Poll::Ready(Err(error)) => {
+                scratch.give_back();
+                Poll::Ready(Err(End::Io(error)))
+            }
+            Poll::Pending => {
+                scratch.give_back();
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Writes `bytes[*sent..]`. While the peer does not read, nothing more is read from it, so memory stays bounded; and
+    /// the connection counts as idle meanwhile.
+    fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8], sent: &mut usize) -> Poll<Result<(), End>> {
+        if *sent == 0
+            && let Some(hooks) = &self.shared.hooks
+        {
+            hooks.sending(&self.entry.peer, bytes);
+        }
+        while *sent < bytes.len() {
+            match self.poll_write(cx, &bytes[*sent..]) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into())),
+                Poll::Ready(Ok(written)) => *sent += written,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Pending => {
+                    self.entry.sending();
+                    return Poll::Pending;
+                }
+            }
+        }
+        // Streams with a buffer of their own (TLS) write when they are flushed; sockets do nothing.
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        self.entry.sent();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        // A socket that can be written to, as nearly every one can, is written to without asking the runtime first.
+        if let Some(socket) = (&self.io as &dyn Any).downcast_ref::<TcpStream>()
+            && let Ok(written) = socket.try_write(bytes)
+        {
+            return Poll::Ready(Ok(written));
+        }
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
     fn log(&self, end: &End) {
         let (server, peer) = (&self.shared.options.name, &self.entry.peer);
         match end {
@@ -92,167 +159,13 @@ impl Line {
     }
 }
 
-impl Drop for Line {
+impl<T> Drop for Line<T> {
     /// However it ends, by itself or by being cut off.
     fn drop(&mut self) {
-        self.shared.release(&self.entry);
+        // Before a stop may return, which waits for the last connection to be released.
         if let Some(hooks) = &self.shared.hooks {
             hooks.disconnected(&self.entry.peer);
         }
-    }
-}
-
-impl<S: Service, T: Stream> Connection<S, T> {
-    async fn serve(&mut self) -> End {
-        let mut kept = Vec::new();
-        loop {
-            let (mut scratch, filled) = match self.fill(&mut kept).await {
-                Ok(filled) => filled,
-                Err(end) => return end,
-            };
-            if !self.line.entry.begin(self.line.shared.coarse_now()) {
-                return End::Stop;
-            }
-            let (used, requests) = match self.answer(&mut scratch, filled).await {
-                Ok(answered) => answered,
-                Err(end) => return end,
-            };
-            kept.extend_from_slice(&scratch.input[used..filled]);
-            scratch.give_back();
-            if !self.line.entry.end() {
-                return End::Stop;
-            }
-            if let Some(rate) = &self.line.entry.rate {
-                let wait = rate.take(requests, self.line.shared.now());
-                if !wait.is_zero() {
-                    Box::pin(tokio::time::sleep(wait)).await;
-                }
-            }
-        }
-    }
-
-    /// Waits for bytes, without a buffer. Gives them behind those that were `kept`, and how many there are in all.
-    async fn fill(&mut self, kept: &mut Vec<u8>) -> Result<(Box<Scratch>, usize), End> {
-        let (scratch, filled) = poll_fn(|cx| self.poll_fill(cx, kept)).await?;
-        if filled == kept.len() {
-            scratch.give_back();
-            return Err(End::Closed(kept.len()));
-        }
-        if let Some(hooks) = &self.line.shared.hooks {
-            hooks.received(&self.line.entry.peer, &scratch.input[kept.len()..filled]);
-        }
-        if !kept.is_empty() {
-            // Given up, not cleared: an idle connection holds no buffer.
-            *kept = Vec::new();
-        }
-        Ok((scratch, filled))
-    }
-
-    fn poll_fill(&mut self, cx: &mut Context<'_>, kept: &[u8]) -> Poll<io::Result<(Box<Scratch>, usize)>> {
-        let mut scratch = Scratch::take();
-        let mut buffer = ReadBuf::new(&mut scratch.input[kept.len()..]);
-        match Pin::new(&mut self.io).poll_read(cx, &mut buffer) {
-            Poll::Ready(Ok(())) => {
-                let filled = kept.len() + buffer.filled().len();
-                scratch.input[..kept.len()].copy_from_slice(kept);
-                Poll::Ready(Ok((scratch, filled)))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => {
-                scratch.give_back();
-                Poll::Pending
-            }
-        }
-    }
-
-    /// Answers every whole request in the first `filled` bytes of the input. Returns how many bytes that took, and how
-    /// many requests there were.
-    async fn answer(&mut self, scratch: &mut Scratch, filled: usize) -> Result<(usize, u64), End> {
-        let Self { io, service, line } = self;
-        let Scratch { input, output } = scratch;
-        let asker = Asker { service: &**service, shared: &line.shared, peer: &line.entry.peer };
-        // Replies in `output[sent..end]` are still to be written.
-        let (mut used, mut sent, mut end) = (0, 0, 0);
-        let (mut requests, mut exceptions) = (0, 0);
-        // When a service first made the batch wait: about when its requests came.
-        let mut waiting_since = None;
-        let unframeable = loop {
-            let adu = match adu::decode_mbap(&input[used..filled]) {
-                Decoded::Frame { adu, length } => {
-                    used += length;
-                    adu
-                }
-                Decoded::Skip { length, .. } => {
-                    used += length;
-                    continue;
-                }
-                Decoded::Incomplete => break None,
-                Decoded::Unframeable { length } => break Some(length),
-            };
-            requests += 1;
-            if output.len() - end < MAX_FRAME {
-                line.send(io, &output[sent..end]).await?;
-                (sent, end) = (0, 0);
-            }
-            let (ready, rest) = output.split_at_mut(end);
-            let frame = &mut rest[..MAX_FRAME];
-            let reply = if asker.is_late(waiting_since) {
-                asker.too_late()
-            } else {
-                let mut asked = pin!(asker.ask(adu.unit, adu.pdu, &mut frame[HEADER..]));
-                match poll_fn(|cx| Poll::Ready(asked.as_mut().poll(cx))).await {
-                    Poll::Ready(reply) => reply,
-                    Poll::Pending => {
-                        // Replies that are ready do not wait for the one that takes its time.
-                        line.send(io, &ready[sent..]).await?;
-                        sent = end;
-                        let since = *waiting_since.get_or_insert_with(Instant::now);
-                        asker.wait(asked, adu, since).await
-                    }
-                }
-            };
-            if let Some(length) = ask::finish_frame(reply, &adu, frame) {
-                exceptions += u64::from(frame[HEADER] >> 7);
-                end += length;
-            }
-        };
-        line.send(io, &output[sent..end]).await?;
-        line.shared.count(requests, exceptions);
-        match unframeable {
-            Some(length) => Err(End::Unframeable(length)),
-            None => Ok((used, requests)),
-        }
-    }
-}
-
-impl Line {
-    /// Writes all of `bytes`. While the peer does not read them nothing more is read from it, so memory stays bounded;
-    /// and the connection counts as idle.
-    async fn send(&self, io: &mut impl Stream, bytes: &[u8]) -> Result<(), End> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        if let Some(hooks) = &self.shared.hooks {
-            hooks.sending(&self.entry.peer, bytes);
-        }
-        let mut rest = bytes;
-        let mut stalled = false;
-        while !rest.is_empty() {
-            let written = poll_fn(|cx| {
-                let polled = Pin::new(&mut *io).poll_write(cx, rest);
-                if polled.is_pending() && !stalled {
-                    stalled = true;
-                    self.entry.sending();
-                }
-                polled
-            });
-            match written.await? {
-                0 => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
-                written => rest = &rest[written..],
-            }
-        }
-        // Streams with a buffer of their own (TLS) write when they are flushed.
-        poll_fn(|cx| Pin::new(&mut *io).poll_flush(cx)).await?;
-        if stalled && !self.entry.sent() { Err(End::Stop) } else { Ok(()) }
+        self.shared.release(&self.entry);
     }
 }

@@ -1,0 +1,144 @@
+//! The way through for services that answer at once: one poll takes bytes to replies.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::time::Sleep;
+
+use super::ask::{Asker, finish_frame};
+use super::{End, HEADER, Line, MAX_FRAME};
+use crate::proto::adu::{self, Decoded};
+use crate::server::scratch::{OUTPUT, Scratch};
+use crate::service::Service;
+use crate::transport::Stream;
+
+/// Serves a connection until it ends.
+pub(super) async fn serve<S: Service>(line: &mut Line<impl Stream>, service: &S) -> End {
+    let mut progress = Progress::default();
+    poll_fn(|cx| progress.poll(cx, line, service)).await
+}
+
+/// What a connection holds between polls; nothing, as a rule.
+#[derive(Default)]
+struct Progress {
+    /// The beginning of a frame whose rest has not come yet.
+    kept: Option<Box<[u8]>>,
+    /// Replies that the peer has not read yet, and the requests behind them.
+    batch: Option<Box<Scratch>>,
+    /// The peer has asked too often.
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl Progress {
+    fn poll<S: Service>(&mut self, cx: &mut Context<'_>, line: &mut Line<impl Stream>, service: &S) -> Poll<End> {
+        let mut batch = match self.batch.take() {
+            Some(batch) => batch,
+            None => Scratch::take(),
+        };
+        loop {
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+            }
+            if !batch.is_begun() {
+                batch = match ready!(line.poll_fill(cx, batch, self.kept.as_deref().unwrap_or_default())) {
+                    Ok(batch) => batch,
+                    Err(end) => return Poll::Ready(end),
+                };
+                self.kept = None;
+                if !line.entry.begin(line.shared.coarse_now()) {
+                    return Poll::Ready(End::Stop);
+                }
+            }
+            match batch.poll(cx, line, service) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(end)) => return Poll::Ready(end),
+                Poll::Pending => {
+                    self.batch = Some(batch);
+                    return Poll::Pending;
+                }
+            }
+            let rest = batch.rest();
+            if !rest.is_empty() {
+                self.kept = Some(rest.into());
+            }
+            let requests = batch.requests;
+            line.shared.count(requests, batch.exceptions);
+            batch.begin(0);
+            if !line.entry.end() {
+                return Poll::Ready(End::Stop);
+            }
+            if let Some(rate) = &line.entry.rate {
+                let wait = rate.take(requests, line.shared.now());
+                if !wait.is_zero() {
+                    self.pause = Some(Box::pin(tokio::time::sleep(wait)));
+                }
+            }
+        }
+    }
+}
+
+impl Scratch {
+    /// Answers every whole request and sends the replies.
+    fn poll<S: Service>(
+        &mut self,
+        cx: &mut Context<'_>,
+        line: &mut Line<impl Stream>,
+        service: &S,
+    ) -> Poll<Result<(), End>> {
+        loop {
+            let stopped = self.answer(line, service);
+            if self.end > 0 {
+                ready!(line.poll_send(cx, &self.output[..self.end], &mut self.sent))?;
+                (self.sent, self.end) = (0, 0);
+            }
+            match stopped {
+                Stopped::NoRoom => {}
+                Stopped::Incomplete => return Poll::Ready(Ok(())),
+                Stopped::Unframeable(length) => {
+                    line.shared.count(self.requests, self.exceptions);
+                    return Poll::Ready(Err(End::Unframeable(length)));
+                }
+            }
+        }
+    }
+
+    /// Answers requests for as long as there are whole ones, and room for replies.
+    fn answer<S: Service>(&mut self, line: &Line<impl Stream>, service: &S) -> Stopped {
+        let asker = Asker { service, shared: &line.shared, peer: &line.entry.peer };
+        while OUTPUT - self.end >= MAX_FRAME && self.sent == 0 {
+            let adu = match adu::decode_mbap(&self.input[self.used..self.filled]) {
+                Decoded::Frame { adu, length } => {
+                    self.used += length;
+                    adu
+                }
+                Decoded::Skip { length, .. } => {
+                    self.used += length;
+                    continue;
+                }
+                Decoded::Incomplete => return Stopped::Incomplete,
+                Decoded::Unframeable { length } => return Stopped::Unframeable(length),
+            };
+            self.requests += 1;
+            let frame = &mut self.output[self.end..self.end + MAX_FRAME];
+            let reply = asker.ask_now(adu.unit, adu.pdu, &mut frame[HEADER..]);
+            let reply = reply.unwrap_or_else(|| asker.lied(adu.unit, adu.pdu));
+            if let Some(length) = finish_frame(reply, &adu, frame) {
+                self.exceptions += u64::from(frame[HEADER] >> 7);
+                self.end += length;
+            }
+        }
+        Stopped::NoRoom
+    }
+}
+
+/// Why no more requests are answered for now.
+enum Stopped {
+    /// Replies must be sent first.
+    NoRoom,
+    /// There is no whole request any more.
+    Incomplete,
+    /// A length field that cannot be.
+    Unframeable(u16),
+}

@@ -1,0 +1,216 @@
+//! The way through for services that take their time: each request is a future of its own, as many at once as the
+//! options allow, and the replies keep the order of the requests.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use tokio::time::Sleep;
+
+use super::ask::{Asker, finish_frame};
+use super::{End, HEADER, Line, MAX_FRAME};
+use crate::proto::adu::{self, Decoded};
+use crate::proto::{Adu, ExceptionCode, Pdu};
+use crate::server::entry::Entry;
+use crate::server::scratch::Scratch;
+use crate::server::shared::Shared;
+use crate::service::{Reply, Service};
+use crate::transport::Stream;
+
+/// Serves a connection until it ends.
+pub(super) async fn serve<S: Service>(line: &mut Line<impl Stream>, service: &Arc<S>) -> End {
+    let mut progress = Progress {
+        bytes: Vec::new(),
+        came: Instant::now(),
+        unframeable: None,
+        peer_closed: false,
+        exchanges: VecDeque::new(),
+        replies: Vec::new(),
+        sent: 0,
+        pause: None,
+    };
+    poll_fn(|cx| progress.poll(cx, line, service)).await
+}
+
+/// What a connection holds between polls.
+struct Progress {
+    /// Bytes whose requests are not begun yet.
+    bytes: Vec<u8>,
+    /// When they came.
+    came: Instant,
+    /// A length field that cannot be: the connection ends after the replies to what came before it.
+    unframeable: Option<u16>,
+    /// The peer sends no more, but may still want its replies.
+    peer_closed: bool,
+    /// Requests that are being worked on, and those answered behind one that is.
+    exchanges: VecDeque<Exchange>,
+    /// Replies that are ready; the first `sent` bytes of them are sent.
+    replies: Vec<u8>,
+    sent: usize,
+    /// The peer has asked too often.
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+enum Exchange {
+    Begun(Pin<Box<dyn Future<Output = Frame> + Send>>),
+    Done(Frame),
+}
+
+/// A reply; empty when the client gets none.
+struct Frame {
+    bytes: [u8; MAX_FRAME],
+    length: usize,
+}
+
+impl Progress {
+    fn poll<S: Service>(&mut self, cx: &mut Context<'_>, line: &mut Line<impl Stream>, service: &Arc<S>) -> Poll<End> {
+        loop {
+            self.begin(line, service);
+            self.work(cx, line);
+            if !self.replies.is_empty() {
+                match ready!(line.poll_send(cx, &self.replies, &mut self.sent)) {
+                    Ok(()) => {}
+                    Err(end) => return Poll::Ready(end),
+                }
+                self.replies.clear();
+                self.sent = 0;
+            }
+            if self.exchanges.is_empty() {
+                if let Some(length) = self.unframeable {
+                    return Poll::Ready(End::Unframeable(length));
+                }
+                if self.peer_closed {
+                    return Poll::Ready(End::Closed(self.bytes.len()));
+                }
+                if !line.entry.rest() {
+                    return Poll::Ready(End::Stop);
+                }
+            }
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+            }
+            if self.exchanges.len() >= line.shared.options.concurrency {
+                return Poll::Pending;
+            }
+            if self.has_whole_request() {
+                continue;
+            }
+            if self.unframeable.is_some() || self.peer_closed || line.entry.is_ending() {
+                return Poll::Pending;
+            }
+            if let Err(end) = ready!(self.poll_read(cx, line)) {
+                return Poll::Ready(end);
+            }
+        }
+    }
+
+    /// Begins whole requests, as many as may be worked on at once.
+    fn begin<S: Service>(&mut self, line: &Line<impl Stream>, service: &Arc<S>) {
+        let mut used = 0;
+        while self.exchanges.len() < line.shared.options.concurrency && self.unframeable.is_none() {
+            match adu::decode_mbap(&self.bytes[used..]) {
+                Decoded::Frame { adu, length } => {
+                    used += length;
+                    self.exchanges.push_back(self.exchange(line, service, adu));
+                }
+                Decoded::Skip { length, .. } => used += length,
+                Decoded::Incomplete => break,
+                Decoded::Unframeable { length } => self.unframeable = Some(length),
+            }
+        }
+        self.bytes.drain(..used);
+        if self.bytes.is_empty() {
+            self.bytes = Vec::new();
+        }
+    }
+
+    /// One request; it is not done any more when it has waited behind others for longer than a request may take.
+    fn exchange<S: Service>(&self, line: &Line<impl Stream>, service: &Arc<S>, adu: Adu<'_>) -> Exchange {
+        let limit = line.shared.options.request_deadline;
+        if limit.is_some_and(|limit| self.came.elapsed() >= limit) {
+            let mut frame = Frame { bytes: [0; MAX_FRAME], length: 0 };
+            let reply = Reply::Exception(ExceptionCode::ServerDeviceBusy);
+            frame.length = finish_frame(reply, &adu, &mut frame.bytes).unwrap_or(0);
+            return Exchange::Done(frame);
+        }
+        let mut frame = Frame { bytes: [0; MAX_FRAME], length: 0 };
+        let asker = Asker { service: &**service, shared: &line.shared, peer: &line.entry.peer };
+        if let Some(reply) = asker.ask_now(adu.unit, adu.pdu, &mut frame.bytes[HEADER..]) {
+            frame.length = finish_frame(reply, &adu, &mut frame.bytes).unwrap_or(0);
+            return Exchange::Done(frame);
+        }
+        Exchange::Begun(Box::pin(answer(service.clone(), line.shared.clone(), line.entry.clone(), adu)))
+    }
+
+    /// Lets every request that is being worked on go on, and takes the replies that are next.
+    fn work(&mut self, cx: &mut Context<'_>, line: &Line<impl Stream>) {
+        for exchange in &mut self.exchanges {
+            if let Exchange::Begun(future) = exchange
+                && let Poll::Ready(frame) = future.as_mut().poll(cx)
+            {
+                *exchange = Exchange::Done(frame);
+            }
+        }
+        let (mut requests, mut exceptions) = (0, 0);
+        // While replies are on their way no others are put behind them: the peer does not read.
+        while self.sent == 0
+            && let Some(Exchange::Done(frame)) = self.exchanges.front()
+        {
+            requests += 1;
+            exceptions += u64::from(frame.length > 0 && frame.bytes[HEADER] & 0x80 != 0);
+            self.replies.extend_from_slice(&frame.bytes[..frame.length]);
+            self.exchanges.pop_front();
+        }
+        if requests > 0 {
+            line.shared.count(requests, exceptions);
+            if let Some(rate) = &line.entry.rate {
+                let wait = rate.take(requests, line.shared.now());
+                self.pause = (!wait.is_zero()).then(|| Box::pin(tokio::time::sleep(wait)));
+            }
+        }
+    }
+
+    fn has_whole_request(&self) -> bool {
+        !matches!(adu::decode_mbap(&self.bytes), Decoded::Incomplete) && self.unframeable.is_none()
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, line: &mut Line<impl Stream>) -> Poll<Result<(), End>> {
+        match ready!(line.poll_fill(cx, Scratch::take(), &self.bytes)) {
+            Ok(scratch) => {
+                self.bytes = scratch.rest().to_vec();
+                self.came = Instant::now();
+                scratch.give_back();
+                if self.exchanges.is_empty() && !line.entry.begin(line.shared.coarse_now()) {
+                    return Poll::Ready(Err(End::Stop));
+                }
+            }
+            Err(End::Closed(_)) => self.peer_closed = true,
+            Err(end) => return Poll::Ready(Err(end)),
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Answers one request, apart from the connection.
+fn answer<S: Service>(
+    service: Arc<S>,
+    shared: Arc<Shared>,
+    entry: Arc<Entry>,
+    adu: Adu<'_>,
+) -> impl Future<Output = Frame> + Send + use<S> {
+    let (transaction, unit) = (adu.transaction, adu.unit);
+    // A frame's PDU has 1 to 253 bytes.
+    let pdu = Pdu::new(adu.pdu).unwrap_or(Pdu::exception(0, ExceptionCode::ServerDeviceFailure));
+    async move {
+        let asker = Asker { service: &*service, shared: &shared, peer: &entry.peer };
+        let mut frame = Frame { bytes: [0; MAX_FRAME], length: 0 };
+        let reply = asker.ask(unit, pdu.as_bytes(), &mut frame.bytes[HEADER..]).await;
+        let adu = Adu { transaction, unit, pdu: pdu.as_bytes() };
+        frame.length = finish_frame(reply, &adu, &mut frame.bytes).unwrap_or(0);
+        frame
+    }
+}

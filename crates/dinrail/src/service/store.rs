@@ -1,0 +1,82 @@
+//! Data models whose answers are there at once: what a server asks without a future, and so at the least cost.
+
+use std::future::{Future, ready};
+
+use super::model::{answer_common, begin_counted, echo};
+use super::{Call, DataModel, Failure, Reply, Target};
+use crate::proto::pdu::{Bits, BitsMut, FunctionCode, Registers, RegistersMut, bytes_for_bits};
+use crate::proto::{Area, ExceptionCode, Request};
+
+/// What may go wrong in a store's answer; `Err` means that nothing was done.
+type Done = Result<(), Failure>;
+
+/// A [`DataModel`] that never waits: the same methods, without futures. Every `Store` is a `DataModel`, and so a
+/// [`Service`](super::Service).
+///
+/// The methods run on the thread that serves the connection and must not block.
+pub trait Store: Send + Sync + 'static {
+    /// FC 1 and 2: sets each bit of `out`, which starts as off.
+    fn read_bits(&self, target: Target<'_>, out: &mut BitsMut<'_>) -> Done;
+
+    /// FC 3, 4 and 23: sets each register of `out`, which starts as zeros.
+    fn read_registers(&self, target: Target<'_>, out: &mut RegistersMut<'_>) -> Done;
+
+    /// FC 5 and 15: writes coils, all or none. Refused with 0x01 as it stands.
+    fn write_bits(&self, _target: Target<'_>, _values: Bits<'_>) -> Done {
+        Err(ExceptionCode::IllegalFunction.into())
+    }
+
+    /// FC 6, 16 and 23: writes holding registers, all or none. Refused with 0x01 as it stands.
+    fn write_registers(&self, _target: Target<'_>, _values: Registers<'_>) -> Done {
+        Err(ExceptionCode::IllegalFunction.into())
+    }
+
+    /// FC 22: as [`DataModel::mask_write`].
+    fn mask_write(&self, target: Target<'_>, and_mask: u16, or_mask: u16) -> Done {
+        let mut bytes = [0; 2];
+        self.read_registers(target, &mut RegistersMut::over(&mut bytes))?;
+        let value = (u16::from_be_bytes(bytes) & and_mask) | (or_mask & !and_mask);
+        self.write_registers(target, Registers::from(&[value][..]))
+    }
+
+    /// FC 23: as [`DataModel::read_write_registers`].
+    fn read_write_registers(
+        &self,
+        read: Target<'_>,
+        out: &mut RegistersMut<'_>,
+        write: Target<'_>,
+        values: Registers<'_>,
+    ) -> Done {
+        self.read_registers(read, out)?;
+        self.write_registers(write, values)?;
+        out.fill_with(|_| 0);
+        self.read_registers(read, out)
+    }
+}
+
+impl<S: Store> DataModel for S {
+    fn read_bits(&self, target: Target<'_>, out: &mut BitsMut<'_>) -> impl Future<Output = Done> + Send {
+        ready(Store::read_bits(self, target, out))
+    }
+
+    fn read_registers(&self, target: Target<'_>, out: &mut RegistersMut<'_>) -> impl Future<Output = Done> + Send {
+        ready(Store::read_registers(self, target, out))
+    }
+
+    #[inline]
+    fn answer_now(&self, call: &mut Call<'_>) -> Option<Reply> {
+        Some(match answer(self, call) {
+            Ok(reply) => reply,
+            Err(failure) => failure.into_reply(call.unit(), call.peer(), call.pdu()),
+        })
+    }
+
+    fn is_immediate(&self) -> bool {
+        true
+    }
+}
+
+#[inline]
+fn answer<S: Store>(store: &S, call: &mut Call<'_>) -> Result<Reply, Failure> {
+    answer_common!(store, call, request, [], Err(ExceptionCode::IllegalFunction.into()))
+}
