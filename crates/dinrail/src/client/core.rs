@@ -163,8 +163,18 @@ impl Core {
         self.direct && self.connection.room() == SLOTS - 1 && self.pending.is_empty()
     }
 
-    /// The pumping call has ended, or its caller has gone.
-    pub(super) fn leave_pump(&mut self) {
+    /// Nobody waits for this call any more; its slot is free, or will be.
+    pub(super) fn leave(&mut self, call: CallId) {
+        self.callers[call.index()] = None;
+        if self.pump == Pump::Caller(call) {
+            self.leave_pump();
+        }
+        if self.queue.is_waiting() {
+            self.queue.grant(self.connection.room());
+        }
+    }
+
+    fn leave_pump(&mut self) {
         if self.connection.is_idle() {
             self.pump = Pump::Nobody;
         } else {
@@ -182,13 +192,21 @@ impl Core {
 /// Pumping.
 impl Core {
     /// Reads and writes as far as the stream allows, in the context of whoever is woken when it allows more. An error
-    /// is the end of the connection; `None` when the peer closed it.
-    pub(super) fn pump(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(), Option<io::Error>> {
+    /// is the end of the connection; `None` when the peer closed it. Stops when the call `until` has ended.
+    pub(super) fn pump(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        until: Option<CallId>,
+    ) -> Result<(), Option<io::Error>> {
         for _ in 0..MAX_ROUNDS {
             self.write(cx, now)?;
             match self.read(cx, now) {
                 Poll::Ready(read) => read?,
                 Poll::Pending => return Ok(()),
+            }
+            if until.is_some_and(|call| self.connection.has_ended(call)) {
+                return Ok(());
             }
         }
         cx.waker().wake_by_ref();

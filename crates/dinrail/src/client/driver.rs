@@ -196,10 +196,10 @@ fn poll_once(core: &mut Core, cx: &mut Context<'_>) -> Result<(), Option<std::io
     }
     core.pump = Pump::Driver;
     // Before calls are given up: their replies may be in the stream already.
-    core.pump(cx, now)?;
+    core.pump(cx, now, None)?;
     if due {
         core.handle_timeout(now);
-        core.pump(cx, now)?;
+        core.pump(cx, now, None)?;
     }
     Ok(())
 }

@@ -12,27 +12,49 @@ use super::queue::{Place, Ticket};
 use crate::Error;
 use crate::proto::client::{CallId, Failure, Outcome, StartError};
 use crate::proto::error::EncodeError;
-use crate::proto::{FunctionCode, Pdu, UnitId};
+use crate::proto::{FunctionCode, Instant, Pdu, Request, UnitId};
 
-/// Sends a request once. The answer's PDU fits the request; `None` when nobody answers such a request.
-pub(super) struct Exchange<'c> {
+/// Sends a request once, and has the response taken where it lies. `None` when nobody answers such a request.
+pub(super) struct Exchange<'c, F> {
     pub(super) shared: &'c Shared,
     pub(super) unit: UnitId,
     pub(super) timeout: Duration,
-    pub(super) request: &'c Pdu,
+    pub(super) request: Asked<'c>,
+    pub(super) take: F,
     pub(super) stage: Stage,
+}
+
+/// What is asked.
+#[derive(Clone, Copy)]
+pub(super) enum Asked<'c> {
+    Request(&'c Request<'c>),
+    /// Bytes as they are.
+    Pdu(&'c Pdu),
+}
+
+impl Asked<'_> {
+    pub(super) fn function_byte(&self) -> u8 {
+        match self {
+            Self::Request(request) => request.function().code(),
+            Self::Pdu(pdu) => pdu.function_byte(),
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
 pub(super) enum Stage {
     New,
     Queued(Ticket),
-    Started(CallId),
+    /// With the moment at which it was.
+    Started(CallId, Instant),
     Ended,
 }
 
-impl Future for Exchange<'_> {
-    type Output = Result<Option<Pdu>, Error>;
+/// Nothing in it is pinned.
+impl<F> Unpin for Exchange<'_, F> {}
+
+impl<T, F: FnMut(&Pdu) -> T> Future for Exchange<'_, F> {
+    type Output = Result<Option<T>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let shared = self.shared;
@@ -40,7 +62,7 @@ impl Future for Exchange<'_> {
         let polled = match self.stage {
             Stage::New => self.admit(&mut core, cx),
             Stage::Queued(ticket) => self.poll_queued(&mut core, cx, ticket),
-            Stage::Started(call) => self.poll_started(&mut core, cx, call),
+            Stage::Started(call, since) => self.poll_started(&mut core, cx, call, since),
             Stage::Ended => Poll::Pending, // polled again after it was ready: against the contract of futures
         };
         if polled.is_ready() {
@@ -50,8 +72,8 @@ impl Future for Exchange<'_> {
     }
 }
 
-impl Exchange<'_> {
-    fn admit(&mut self, core: &mut Core, cx: &mut Context<'_>) -> Poll<Result<Option<Pdu>, Error>> {
+impl<T, F: FnMut(&Pdu) -> T> Exchange<'_, F> {
+    fn admit(&mut self, core: &mut Core, cx: &mut Context<'_>) -> Poll<Result<Option<T>, Error>> {
         if let Some(error) = self.hopeless(core) {
             return Poll::Ready(Err(error));
         }
@@ -63,12 +85,7 @@ impl Exchange<'_> {
         self.start(core, cx)
     }
 
-    fn poll_queued(
-        &mut self,
-        core: &mut Core,
-        cx: &mut Context<'_>,
-        ticket: Ticket,
-    ) -> Poll<Result<Option<Pdu>, Error>> {
+    fn poll_queued(&mut self, core: &mut Core, cx: &mut Context<'_>, ticket: Ticket) -> Poll<Result<Option<T>, Error>> {
         match core.queue.poll(ticket, cx.waker()) {
             Place::Waiting => Poll::Pending,
             Place::Granted => {
@@ -86,21 +103,25 @@ impl Exchange<'_> {
         }
     }
 
-    fn start(&mut self, core: &mut Core, cx: &mut Context<'_>) -> Poll<Result<Option<Pdu>, Error>> {
-        let call = match core.connection.start(self.unit, self.request, self.timeout) {
+    fn start(&mut self, core: &mut Core, cx: &mut Context<'_>) -> Poll<Result<Option<T>, Error>> {
+        let started = match self.request {
+            Asked::Request(request) => core.connection.start_request(self.unit, request, self.timeout),
+            Asked::Pdu(pdu) => core.connection.start(self.unit, pdu, self.timeout),
+        };
+        let call = match started {
             Ok(call) => call,
             Err(StartError::Invalid(error)) => return Poll::Ready(Err(Error::Invalid(error))),
             // The queue lets in as many as there are slots.
             Err(_) => return Poll::Ready(Err(Error::Invalid(EncodeError::Field("too many calls at a time")))),
         };
-        self.stage = Stage::Started(call);
         let now = core.now();
+        self.stage = Stage::Started(call, now);
         let caller = Caller { call, waker: cx.waker().clone(), give_up: now + self.timeout, timeout: self.timeout };
         core.callers[call.index()] = Some(caller);
         match core.link {
             Link::Up(_) if core.is_lone() => {
                 core.pump = Pump::Caller(call);
-                if let Err(failure) = core.pump(cx, now) {
+                if let Err(failure) = core.pump(cx, now, None) {
                     core.lose(failure, now);
                 }
                 if core.next_deadline().is_some_and(|at| core.armed.is_none_or(|armed| armed > at)) {
@@ -126,42 +147,38 @@ impl Exchange<'_> {
         core: &mut Core,
         cx: &mut Context<'_>,
         call: CallId,
-    ) -> Poll<Result<Option<Pdu>, Error>> {
-        let mut outcome = core.connection.take(call);
-        if outcome.is_none() && core.pump == Pump::Caller(call) {
-            let now = core.now();
-            if let Err(failure) = core.pump(cx, now) {
+        since: Instant,
+    ) -> Poll<Result<Option<T>, Error>> {
+        if core.pump == Pump::Caller(call) && !core.connection.has_ended(call) {
+            // There is nothing to send, so it does not matter that `since` is not now.
+            if let Err(failure) = core.pump(cx, since, Some(call)) {
+                let now = core.now();
                 core.lose(failure, now);
             }
-            outcome = core.connection.take(call);
-            core.wake_callers();
         }
-        let Some(outcome) = outcome else {
-            if let Some(caller) = &mut core.callers[call.index()] {
-                caller.waker.clone_from(cx.waker());
-            }
-            return Poll::Pending;
+        let result = match core.connection.response(call) {
+            Some(response) => Ok(Some((self.take)(response))),
+            None => match core.connection.take(call) {
+                Some(Outcome::Sent) => Ok(None),
+                Some(Outcome::Exception(code)) => Err(Error::Exception(code)),
+                Some(Outcome::Failed(failure)) => Err(self.failed(core, failure)),
+                // A response is taken above.
+                Some(Outcome::Response(_)) | None => {
+                    if let Some(caller) = &mut core.callers[call.index()] {
+                        caller.waker.clone_from(cx.waker());
+                    }
+                    return Poll::Pending;
+                }
+            },
         };
-        self.leave(core, call);
-        Poll::Ready(match outcome {
-            Outcome::Response(pdu) => Ok(Some(pdu)),
-            Outcome::Sent => Ok(None),
-            Outcome::Exception(code) => Err(Error::Exception(code)),
-            Outcome::Failed(failure) => Err(self.failed(core, failure)),
-        })
+        core.connection.cancel(call);
+        self.stage = Stage::Ended;
+        core.leave(call);
+        Poll::Ready(result)
     }
+}
 
-    /// The slot is free, or will be.
-    fn leave(&self, core: &mut Core, call: CallId) {
-        core.callers[call.index()] = None;
-        if core.pump == Pump::Caller(call) {
-            core.leave_pump();
-        }
-        if core.queue.is_waiting() {
-            core.queue.grant(core.connection.room());
-        }
-    }
-
+impl<F> Exchange<'_, F> {
     /// What a new call ends with at once, if there is no hope for it.
     fn hopeless(&self, core: &Core) -> Option<Error> {
         match core.link {
@@ -202,7 +219,7 @@ impl Exchange<'_> {
     }
 }
 
-impl Drop for Exchange<'_> {
+impl<F> Drop for Exchange<'_, F> {
     fn drop(&mut self) {
         match self.stage {
             Stage::New | Stage::Ended => {}
@@ -212,10 +229,10 @@ impl Drop for Exchange<'_> {
                 let room = core.connection.room();
                 core.queue.grant(room);
             }
-            Stage::Started(call) => {
+            Stage::Started(call, _) => {
                 let mut core = self.shared.lock();
                 core.connection.cancel(call);
-                self.leave(&mut core, call);
+                core.leave(call);
             }
         }
     }

@@ -1,10 +1,11 @@
 //! Reading and writing coils and registers.
 
 use super::Client;
+use super::exchange::Asked;
 use crate::Error;
 use crate::proto::error::EncodeError;
 use crate::proto::pdu::{Area, Bits, Registers};
-use crate::proto::{Request, Response};
+use crate::proto::{Pdu, Request, Response};
 
 /// Reading and writing. Addresses are 0-based, as on the wire.
 impl Client {
@@ -95,7 +96,7 @@ impl Client {
         area: Area,
         address: u16,
         count: u16,
-        take: impl FnOnce(Bits<'_>) -> T,
+        mut take: impl FnMut(Bits<'_>) -> T,
     ) -> Result<T, Error> {
         self.ask(&Request::Read { area, address, count }, |response| match response {
             Response::ReadBits { values, .. } => Some(take(values)),
@@ -114,7 +115,7 @@ impl Client {
         area: Area,
         address: u16,
         count: u16,
-        take: impl FnOnce(Registers<'_>) -> T,
+        mut take: impl FnMut(Registers<'_>) -> T,
     ) -> Result<T, Error> {
         self.ask(&Request::Read { area, address, count }, |response| match response {
             Response::ReadRegisters { values, .. } => Some(take(values)),
@@ -132,18 +133,17 @@ impl Client {
     pub(super) async fn ask<T>(
         &self,
         request: &Request<'_>,
-        take: impl FnOnce(Response<'_>) -> Option<T>,
+        mut take: impl FnMut(Response<'_>) -> Option<T>,
     ) -> Result<T, Error> {
-        let reply = self.call(request).await?;
         // The reply was held against the request before, so only a request that nobody answers gives nothing.
-        reply
-            .and_then(|pdu| Response::decode(request, pdu.as_bytes()).ok().and_then(take))
-            .ok_or(Error::Invalid(EncodeError::Field("nobody answers this request, so it cannot read")))
+        let taken = |pdu: &Pdu| Response::decode(request, pdu.as_bytes()).ok().and_then(&mut take);
+        let reply = self.exchange(self.unit, Asked::Request(request), self.retry, taken).await?;
+        reply.flatten().ok_or(Error::Invalid(EncodeError::Field("nobody answers this request, so it cannot read")))
     }
 
     /// Asks for something to be done; a broadcast is as good as an answer.
     pub(super) async fn tell(&self, request: &Request<'_>) -> Result<(), Error> {
-        self.call(request).await.map(drop)
+        self.exchange(self.unit, Asked::Request(request), self.retry, |_| ()).await.map(drop)
     }
 }
 

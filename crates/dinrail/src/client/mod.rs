@@ -38,7 +38,7 @@ pub use self::options::{Backoff, MAX_DEPTH, Options};
 pub use self::retry::Retry;
 
 use self::core::{Core, Link, Shared};
-use self::exchange::{Exchange, Stage};
+use self::exchange::{Asked, Exchange, Stage};
 use crate::Error;
 use crate::proto::{Framing, Pdu, Request, UnitId};
 use crate::transport::{Burst, Connect, Stream, Tcp};
@@ -188,20 +188,7 @@ impl Client {
     /// # Errors
     /// [`Error::Exception`] when the device refuses, and all others that a call can end with.
     pub async fn call_pdu(&self, request: &Pdu) -> Result<Option<Pdu>, Error> {
-        self.call_with(self.unit, request, self.retry).await
-    }
-
-    async fn call_with(&self, unit: UnitId, request: &Pdu, retry: Retry) -> Result<Option<Pdu>, Error> {
-        let mut tries = 1;
-        loop {
-            let error = match self.call_once(unit, request).await {
-                Err(error) => error,
-                answered => return answered,
-            };
-            let Some(wait) = retry.after(tries, request.function_byte(), &error) else { return Err(error) };
-            tokio::time::sleep(wait).await;
-            tries += 1;
-        }
+        self.exchange(self.unit, Asked::Pdu(request), self.retry, |response| *response).await
     }
 
     /// Sends any request. The reply's bytes fit it: [`Response::decode`](crate::proto::Response::decode) succeeds on
@@ -210,11 +197,29 @@ impl Client {
     /// # Errors
     /// As [`call_pdu`](Self::call_pdu), and [`Error::Invalid`] for a request that the specification does not allow.
     pub async fn call(&self, request: &Request<'_>) -> Result<Option<Pdu>, Error> {
-        self.call_pdu(&request.encode()?).await
+        self.exchange(self.unit, Asked::Request(request), self.retry, |response| *response).await
     }
 
-    fn call_once<'c>(&'c self, unit: UnitId, request: &'c Pdu) -> Exchange<'c> {
-        Exchange { shared: &self.handle.shared, unit, timeout: self.timeout, request, stage: Stage::New }
+    /// Sends a request as often as `retry` says, and gives the response to `take` under the lock, where it lies.
+    async fn exchange<T>(
+        &self,
+        unit: UnitId,
+        request: Asked<'_>,
+        retry: Retry,
+        mut take: impl FnMut(&Pdu) -> T,
+    ) -> Result<Option<T>, Error> {
+        let mut tries = 1;
+        loop {
+            let shared = &*self.handle.shared;
+            let once = Exchange { shared, unit, timeout: self.timeout, request, take: &mut take, stage: Stage::New };
+            let error = match once.await {
+                Err(error) => error,
+                answered => return answered,
+            };
+            let Some(wait) = retry.after(tries, request.function_byte(), &error) else { return Err(error) };
+            tokio::time::sleep(wait).await;
+            tries += 1;
+        }
     }
 }
 

