@@ -34,7 +34,7 @@ use self::transaction::Transactions;
 use crate::UnitId;
 use crate::adu::{Decoder, Side};
 use crate::error::EncodeError;
-use crate::pdu::{FunctionCode, Pdu};
+use crate::pdu::{Pdu, Request, is_read};
 
 /// Why a call was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,21 +128,44 @@ impl<const N: usize> Connection<N> {
     /// # Errors
     /// [`StartError::Full`], and [`StartError::Invalid`] for a broadcast that reads.
     pub fn start(&mut self, unit: UnitId, request: &Pdu, timeout: Duration) -> Result<CallId, StartError> {
-        let reads = FunctionCode::new(request.function_byte()).is_some_and(FunctionCode::is_read);
-        if self.options.is_serial() && unit.is_broadcast() && reads {
-            return Err(StartError::Invalid(EncodeError::Field(
-                "unit 0 is broadcast: nobody answers, so it cannot read",
-            )));
-        }
+        self.start_with(unit, timeout, |pdu| {
+            *pdu = *request;
+            Ok(())
+        })
+    }
+
+    /// As [`start`](Self::start), putting the request where it is sent from: nothing is copied.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start), and [`StartError::Invalid`] for what the specification does not allow.
+    pub fn start_request(
+        &mut self,
+        unit: UnitId,
+        request: &Request<'_>,
+        timeout: Duration,
+    ) -> Result<CallId, StartError> {
+        self.start_with(unit, timeout, |pdu| pdu.refill(|out| request.encode_into(out)))
+    }
+
+    fn start_with(
+        &mut self,
+        unit: UnitId,
+        timeout: Duration,
+        fill: impl FnOnce(&mut Pdu) -> Result<(), EncodeError>,
+    ) -> Result<CallId, StartError> {
         let index = lowest(!self.used).filter(|&index| index < N).ok_or(StartError::Full)?;
         let slot = &mut self.slots[index];
+        fill(&mut slot.pdu).map_err(StartError::Invalid)?;
+        if self.options.is_serial() && unit.is_broadcast() && is_read(slot.pdu.as_bytes()) {
+            let what = "unit 0 is broadcast: nobody answers, so it cannot read";
+            return Err(StartError::Invalid(EncodeError::Field(what)));
+        }
         slot.stage = Stage::Waiting;
         slot.order = self.next_order;
         slot.abandoned = false;
         slot.unit = unit;
         slot.timeout = timeout;
         slot.mismatch = None;
-        slot.pdu = *request;
         self.next_order = self.next_order.wrapping_add(1);
         self.used |= 1 << index;
         self.waiting |= 1 << index;
@@ -166,6 +189,18 @@ impl<const N: usize> Connection<N> {
         let index = lowest(self.ended)?;
         self.ended &= !(1 << index);
         Some(CallId { slot: index as u8, generation: self.slots[index].generation })
+    }
+
+    /// Whether the call has ended and waits to be taken.
+    pub fn has_ended(&self, call: CallId) -> bool {
+        let slot = self.slots.get(call.index());
+        slot.is_some_and(|slot| slot.generation == call.generation && slot.has_ended())
+    }
+
+    /// The response of a call that has been answered, where it lies. The call stays until it is taken or cancelled.
+    pub fn response(&self, call: CallId) -> Option<&Pdu> {
+        let slot = self.slots.get(call.index())?;
+        (slot.generation == call.generation && slot.stage == Stage::Answered).then_some(&slot.pdu)
     }
 
     /// How the call ended; this frees its slot. `None` while it has not, and for calls taken or cancelled before.

@@ -5,7 +5,6 @@ use super::slot::{Stage, verify};
 use super::{Connection, Unframeable, bits, lowest};
 use crate::adu::{Decoded, Expected};
 use crate::error::ReplyError;
-use crate::pdu::Pdu;
 use crate::{Adu, Framing, Instant};
 
 impl<const N: usize> Connection<N> {
@@ -102,13 +101,10 @@ impl<const N: usize> Connection<N> {
             Mismatch::Unit { expected: slot.unit, received: adu.unit }
         } else {
             match verify(&slot.pdu, adu.pdu) {
-                Ok(()) => match Pdu::new(adu.pdu) {
-                    Ok(pdu) => {
-                        slot.pdu = pdu;
-                        return self.end(index, Stage::Answered);
-                    }
-                    Err(_) => return, // cannot be: a decoder gives 1 to 253 bytes
-                },
+                Ok(()) => {
+                    slot.answer(adu.pdu);
+                    return self.end(index, Stage::Answered);
+                }
                 Err(ReplyError::Exception(code)) => return self.end(index, Stage::Excepted(code)),
                 Err(error) => Mismatch::Reply(error),
             }

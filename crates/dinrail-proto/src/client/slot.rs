@@ -69,9 +69,23 @@ impl Slot {
         }
     }
 
+    pub(super) const fn has_ended(&self) -> bool {
+        !matches!(self.stage, Stage::Free | Stage::Waiting | Stage::Open)
+    }
+
     /// The request on the line.
     pub(super) fn adu(&self) -> Adu<'_> {
         Adu { transaction: self.transaction, unit: self.unit, pdu: self.pdu.as_bytes() }
+    }
+
+    /// Puts the response in the place of the request.
+    pub(super) fn answer(&mut self, response: &[u8]) {
+        let filled: Result<(), ()> = self.pdu.refill(|out| {
+            let room = out.get_mut(..response.len()).ok_or(())?;
+            room.copy_from_slice(response);
+            Ok(response.len())
+        });
+        debug_assert_eq!(filled, Ok(()), "a decoder gives 1 to 253 bytes");
     }
 
     /// What the call came to, once it has ended.

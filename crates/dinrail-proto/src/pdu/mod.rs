@@ -29,7 +29,7 @@ pub const MAX_PDU: usize = 253;
 /// it. See [`FunctionCode::is_read`].
 pub fn is_read(request: &[u8]) -> bool {
     match *request {
-        [43, mei, ..] => mei == device_id::MEI_TYPE,
+        [43, ref more @ ..] => more.first() == Some(&device_id::MEI_TYPE),
         [function, ..] => FunctionCode::new(function).is_some_and(FunctionCode::is_read),
         [] => false,
     }
@@ -70,6 +70,15 @@ impl Pdu {
         debug_assert!((1..=MAX_PDU).contains(&length));
         pdu.length = length as u8; // the slice was MAX_PDU long
         Ok(pdu)
+    }
+
+    /// Replaces the bytes by those that `write` puts in place; it returns the length, at most 253. After an error the PDU
+    /// is what it was, but for bytes that may have changed.
+    pub(crate) fn refill<E>(&mut self, write: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<(), E> {
+        let length = write(&mut self.bytes)?;
+        debug_assert!((1..=MAX_PDU).contains(&length));
+        self.length = length as u8; // the slice was MAX_PDU long
+        Ok(())
     }
 
     /// The bytes on the wire, function code first.

@@ -12,6 +12,7 @@ use super::queue::{Place, Ticket};
 use crate::Error;
 use crate::proto::client::{CallId, Failure, Outcome, StartError};
 use crate::proto::error::EncodeError;
+use crate::proto::pdu::is_read;
 use crate::proto::{FunctionCode, Instant, Pdu, Request, UnitId};
 
 /// Sends a request once, and has the response taken where it lies. `None` when nobody answers such a request.
@@ -33,10 +34,19 @@ pub(super) enum Asked<'c> {
 }
 
 impl Asked<'_> {
-    pub(super) fn function_byte(&self) -> u8 {
+    fn function(&self) -> Option<FunctionCode> {
         match self {
-            Self::Request(request) => request.function().code(),
-            Self::Pdu(pdu) => pdu.function_byte(),
+            Self::Request(request) => Some(request.function()),
+            Self::Pdu(pdu) => FunctionCode::new(pdu.function_byte()),
+        }
+    }
+
+    /// Whether asking twice does the same as asking once, and changes nothing.
+    pub(super) fn is_read(&self) -> bool {
+        match self {
+            Self::Request(Request::Custom { .. }) => false,
+            Self::Request(request) => request.function().is_read(),
+            Self::Pdu(pdu) => is_read(pdu.as_bytes()),
         }
     }
 }
@@ -190,7 +200,7 @@ impl<F> Exchange<'_, F> {
 
     fn failed(&self, core: &Core, failure: Failure) -> Error {
         let closed = matches!(core.link, Link::Closed);
-        match (failure, FunctionCode::new(self.request.function_byte())) {
+        match (failure, self.request.function()) {
             (Failure::NotSent, _) if closed => Error::Closed { sent: false },
             (Failure::Lost, _) if closed => Error::Closed { sent: true },
             (Failure::Timeout { mismatch }, Some(function)) => {

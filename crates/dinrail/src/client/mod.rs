@@ -216,7 +216,7 @@ impl Client {
                 Err(error) => error,
                 answered => return answered,
             };
-            let Some(wait) = retry.after(tries, request.function_byte(), &error) else { return Err(error) };
+            let Some(wait) = retry.after(tries, request.is_read(), &error) else { return Err(error) };
             tokio::time::sleep(wait).await;
             tries += 1;
         }

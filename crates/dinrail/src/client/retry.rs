@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Backoff;
 use crate::Error;
-use crate::proto::{ExceptionCode, FunctionCode};
+use crate::proto::ExceptionCode;
 
 /// What is asked again after a failure, how often, and how long after.
 ///
@@ -57,13 +57,13 @@ impl Retry {
     }
 
     /// How long to wait before asking again after `tries` tries, if that is to be done at all.
-    pub(super) fn after(&self, tries: u32, function: u8, error: &Error) -> Option<Duration> {
-        let again = tries < self.attempts && self.allows(function, error);
+    pub(super) fn after(&self, tries: u32, reads: bool, error: &Error) -> Option<Duration> {
+        let again = tries < self.attempts && self.allows(reads, error);
         again.then(|| self.backoff.wait(tries - 1))
     }
 
-    fn allows(&self, function: u8, error: &Error) -> bool {
-        let repeatable = self.writes || FunctionCode::new(function).is_some_and(FunctionCode::is_read);
+    fn allows(&self, reads: bool, error: &Error) -> bool {
+        let repeatable = self.writes || reads;
         match error {
             Error::Connect { .. } => true,
             Error::Timeout { .. } | Error::Lost { .. } => repeatable,
