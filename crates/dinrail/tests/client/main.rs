@@ -1,6 +1,7 @@
 //! The asynchronous client against servers that misbehave on purpose. Names carry the rows of the mission they prove.
 
 mod connection;
+mod examples;
 mod fake;
 mod functions;
 mod many;

@@ -1,0 +1,72 @@
+//! The examples do what they say.
+
+use std::time::Duration;
+
+use dinrail::Error;
+use tokio::time::{Instant, sleep};
+
+use crate::fake::{self, Peer};
+
+#[allow(dead_code, unreachable_pub, reason = "a program, not a module")]
+#[path = "../../examples/concurrent.rs"]
+mod concurrent;
+#[allow(dead_code, unreachable_pub, reason = "a program, not a module")]
+#[path = "../../examples/read.rs"]
+mod read;
+#[allow(dead_code, unreachable_pub, reason = "a program, not a module")]
+#[path = "../../examples/retry.rs"]
+mod retry;
+
+#[tokio::test]
+async fn s003_1_read() {
+    let server = fake::registers().await.to_string();
+    assert_eq!(read::read(&server).await.expect("an answer"), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+}
+
+#[tokio::test]
+async fn s003_2_concurrent() {
+    let mut servers = Vec::new();
+    for _ in 0..3 {
+        let (listener, address) = fake::listen().await;
+        servers.push(address.to_string());
+        tokio::spawn(async move {
+            let mut peer = Peer::accept(&listener).await;
+            let asked = peer.asked().await;
+            sleep(Duration::from_millis(300)).await;
+            peer.send(&asked.registers(0)).await;
+            peer.try_asked().await
+        });
+    }
+    servers.push(fake::listen().await.1.to_string()); // nobody listens any more
+    let started = Instant::now();
+    let results = concurrent::read_all(servers.clone()).await;
+    assert!(started.elapsed() < Duration::from_millis(750), "{:?}", started.elapsed());
+    for ((server, result), expected) in results.iter().zip(&servers) {
+        assert_eq!(server, expected);
+        match result {
+            Ok(values) => assert_eq!(values, &[10, 11, 12]),
+            Err(error) => assert!(matches!(error, Error::Connect { .. }) && server == &servers[3], "{error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn s003_7_retry() {
+    let (listener, address) = fake::listen().await;
+    let server = tokio::spawn(async move {
+        let mut peer = Peer::accept(&listener).await;
+        peer.asked().await; // lost
+        for _ in 0..2 {
+            let asked = peer.asked().await;
+            peer.send(&asked.frame(&[0x83, 6])).await;
+        }
+        let asked = peer.asked().await;
+        peer.send(&asked.registers(40)).await;
+        peer.try_asked().await
+    });
+    let values = retry::read(&address.to_string(), Duration::from_millis(100)).await.expect("an answer at last");
+    assert_eq!(values, [40, 41]);
+    assert_eq!(server.await.expect("no panic"), None, "no connection is left behind");
+    let dead = fake::listen().await.1.to_string();
+    retry::read(&dead, Duration::from_millis(100)).await.expect_err("nobody listens");
+}
