@@ -4,6 +4,7 @@ mod connection;
 mod examples;
 mod fake;
 mod functions;
+mod gateway;
 mod many;
 mod replies;
 mod retry;
