@@ -305,6 +305,15 @@ impl<'a> RegistersMut<'a> {
         length / 2
     }
 
+    /// Sets registers from others and returns how many fitted.
+    #[inline]
+    pub fn copy_from_registers(&mut self, values: Registers<'_>) -> usize {
+        match values.0 {
+            RegistersRepr::Wire(bytes) => self.copy_from_wire(bytes),
+            RegistersRepr::Native(values) => self.copy_from(values),
+        }
+    }
+
     /// Sets each register to what `value` gives for its index.
     pub fn fill_with(&mut self, mut value: impl FnMut(usize) -> u16) {
         for (index, pair) in self.0.chunks_exact_mut(2).enumerate() {
@@ -371,6 +380,19 @@ impl<'a> BitsMut<'a> {
         self.bytes[..length].copy_from_slice(&bytes[..length]);
         clear_unused(self.bytes, self.count);
         (length * 8).min(self.count)
+    }
+
+    /// Sets bits from others and returns how many fitted.
+    pub fn copy_from_bits(&mut self, values: Bits<'_>) -> usize {
+        match values.0 {
+            BitsRepr::Packed { bytes, count } if count >= self.count => self.copy_from_packed(bytes),
+            // What lies behind the last bit is not theirs.
+            BitsRepr::Packed { count, .. } => {
+                (0..count).zip(values.iter()).for_each(|(index, value)| self.set(index, value));
+                count
+            }
+            BitsRepr::Bools(values) => self.copy_from(values),
+        }
     }
 
     /// Sets each bit to what `value` gives for its index.

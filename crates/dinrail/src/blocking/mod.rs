@@ -1,4 +1,4 @@
-//! The client without `async`: the same methods, each of which waits for its answer.
+//! Client and server without `async`: the same methods, each of which waits for its outcome.
 //!
 //! ```no_run
 //! use dinrail::blocking::Client;
@@ -14,5 +14,7 @@
 
 mod client;
 mod runtime;
+mod server;
 
 pub use self::client::Client;
+pub use self::server::Server;

@@ -85,13 +85,18 @@ impl From<&[bool]> for Values {
 
 impl From<Registers<'_>> for Values {
     fn from(values: Registers<'_>) -> Self {
-        Self::registers(values.iter())
+        let mut this = Self { bits: false, count: 0, bytes: [0; MAX_BYTES] };
+        this.count = RegistersMut::over(&mut this.bytes).copy_from_registers(values) as u16; // at most 125
+        this
     }
 }
 
 impl From<Bits<'_>> for Values {
     fn from(values: Bits<'_>) -> Self {
-        Self::bits(values.iter())
+        let count = values.len().min(MAX_BYTES * 8);
+        let mut this = Self { bits: true, count: count as u16, bytes: [0; MAX_BYTES] };
+        BitsMut::over(&mut this.bytes, count).copy_from_bits(values);
+        this
     }
 }
 

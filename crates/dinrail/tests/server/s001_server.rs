@@ -62,22 +62,37 @@ async fn s001_4_a_server_object_does_not_listen_before_it_is_started() {
     soon(task).await.unwrap().expect("serve returns when the server is stopped from elsewhere");
 }
 
-#[tokio::test]
-async fn s001_5_and_6_closing_ends_every_connections_task_and_drops_its_socket() {
+/// A server with this many connections that have been answered.
+async fn with_masters(count: usize) -> (Server<Memory>, Vec<Raw>) {
     let server = Server::tcp("127.0.0.1:0", Memory::new());
     let address = server.start().await.unwrap();
     let mut masters = Vec::new();
-    for _ in 0..5 {
+    for _ in 0..count {
         let mut master = Raw::connect(address).await;
         master.ask(&read(3, 0, 1)).await;
         masters.push(master);
     }
-    assert_eq!(server.active_connections(), 5);
+    (server, masters)
+}
+
+#[tokio::test]
+async fn s001_5_closing_ends_the_task_of_every_connection() {
+    let (server, masters) = with_masters(5).await;
+    let address = server.local_addr().unwrap();
+    assert_eq!((server.start().await.unwrap(), server.active_connections()), (address, 5), "serving twice is one server");
     assert_eq!(soon(server.stop()).await.drained, 5);
+    assert_eq!(server.active_connections(), 0);
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+    drop(masters);
+}
+
+#[tokio::test]
+async fn s001_6_closing_drops_the_sockets_as_well() {
+    let (server, mut masters) = with_masters(3).await;
+    soon(server.stop()).await;
     for master in &mut masters {
         assert!(master.is_closed().await);
     }
-    assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }
 
 #[tokio::test]
@@ -159,7 +174,7 @@ async fn s001_14_several_units_behind_one_address() {
 }
 
 #[tokio::test]
-async fn s001_16_half_a_frame_of_one_master_holds_up_no_other_and_bytes_may_come_one_by_one() {
+async fn s001_16_half_a_frame_of_one_master_holds_up_no_other() {
     let server = Server::tcp("127.0.0.1:0", Memory::new());
     let address = server.start().await.unwrap();
     let (mut a, mut b) = (Raw::connect(address).await, Raw::connect(address).await);
@@ -171,12 +186,21 @@ async fn s001_16_half_a_frame_of_one_master_holds_up_no_other_and_bytes_may_come
     }
     assert!(began.elapsed() < Duration::from_secs(1));
     a.send(&request[6..]).await;
-    assert_eq!(a.reply().await.0, 0x0102);
-    for byte in request {
-        a.send(&[byte]).await;
-        tokio::task::yield_now().await;
-    }
     assert_eq!(a.reply().await, (0x0102, 1, vec![3, 2, 0, 0]));
+}
+
+#[tokio::test]
+async fn s001_16b_bytes_may_come_one_by_one() {
+    let waiting = read_only(|read: dinrail::service::Read| async move { Ok(vec![0u16; read.count.into()]) });
+    let servers = [Server::tcp("127.0.0.1:0", Memory::new().boxed()), Server::tcp("127.0.0.1:0", waiting.boxed())];
+    for server in servers {
+        let mut master = Raw::connect(server.start().await.unwrap()).await;
+        for byte in frame(0x0102, 1, &read(3, 0, 1)) {
+            master.send(&[byte]).await;
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(master.reply().await, (0x0102, 1, vec![3, 2, 0, 0]));
+    }
 }
 
 #[tokio::test]

@@ -3,15 +3,60 @@
 use std::future::Future;
 
 use dinrail::proto::UnitId;
-use dinrail::server::{Options, serve_stream};
+use dinrail::server::{Hooks, Options, Server, serve_stream};
 use dinrail::service::{Call, DeviceIdentity, Memory, Peer, Reply};
 use dinrail::{Area, Service};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::raw::{frame, read, soon, write};
+use crate::raw::{Raw, frame, read, soon, until, write};
 
 #[tokio::test]
-async fn s002_3_to_5_a_store_outlives_its_connections_and_frames_may_be_cut_anywhere() {
+async fn s002_3_a_store_outlives_its_connections() {
+    let memory = Memory::new();
+    for value in 1..=3u8 {
+        let (mut near, far) = tokio::io::duplex(1024);
+        let task = tokio::spawn(serve_stream(far, Peer::default(), memory.clone(), Options::default()));
+        near.write_all(&frame(1, 1, &read(3, 7, 1))).await.unwrap();
+        let mut reply = [0; 11];
+        soon(near.read_exact(&mut reply)).await.unwrap();
+        assert_eq!(reply[7..], [3, 2, 0, value - 1], "what the connection before it wrote");
+        near.write_all(&frame(2, 1, &[6, 0, 7, 0, value])).await.unwrap();
+        soon(near.read_exact(&mut [0; 12])).await.unwrap();
+        drop(near);
+        soon(task).await.unwrap().unwrap();
+    }
+}
+
+#[derive(Clone, Default)]
+struct Seen(std::sync::Arc<std::sync::Mutex<Vec<&'static str>>>);
+
+impl Hooks for Seen {
+    fn connected(&self, _: &Peer) {
+        self.0.lock().unwrap().push("connection made");
+    }
+
+    fn received(&self, _: &Peer, _: &[u8]) {
+        self.0.lock().unwrap().push("data received");
+    }
+
+    fn disconnected(&self, _: &Peer) {
+        self.0.lock().unwrap().push("connection lost");
+    }
+}
+
+#[tokio::test]
+async fn s002_4_a_connection_is_made_receives_data_and_is_lost() {
+    let seen = Seen::default();
+    let server = Server::tcp("127.0.0.1:0", Memory::new()).with_hooks(seen.clone());
+    let mut master = Raw::connect(server.start().await.unwrap()).await;
+    master.ask(&read(3, 0, 1)).await;
+    drop(master);
+    until("the connection is lost", || server.active_connections() == 0).await;
+    assert_eq!(*seen.0.lock().unwrap(), ["connection made", "data received", "connection lost"]);
+}
+
+#[tokio::test]
+async fn s002_5_frames_may_be_cut_anywhere() {
     let memory = Memory::new();
     let request = frame(0x0A0B, 1, &write(0x10, &[0x1234, 0x5678]));
     for cut in 0..=request.len() {
