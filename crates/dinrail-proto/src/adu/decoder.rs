@@ -38,8 +38,10 @@ pub enum Side {
 /// - ASCII: from a colon to CR and the delimiter, digits of either case, right LRC.
 ///
 /// # Work
-/// RTU: at most 256 bytes go through the CRC for each reading (two on a bus), once for each call and once for each byte
-/// dropped. ASCII: at most 513 bytes are looked at for each call, and those that are dropped. TCP: the header.
+/// It is bounded for each call and for each byte dropped, so garbage cannot make it grow with what came before. RTU: up
+/// to five passes of the CRC over at most 256 bytes each, one or two for most functions; with an [expected](Expected)
+/// reply, a look at each byte of the window besides. ASCII: at most 513 bytes are looked at for each call, and those
+/// that are dropped. TCP: the header.
 #[derive(Clone, Copy, Debug)]
 pub struct Decoder {
     framing: Framing,

@@ -86,14 +86,17 @@ impl Rules {
             return Verdict::Nothing;
         }
         let pdu = &bytes[1..];
-        let request = || check(bytes, request_length_with(self.custom, pdu));
-        let response = || check(bytes, response_length_with(self.custom, pdu));
+        let request = || request_length_with(self.custom, pdu);
+        let response = || response_length_with(self.custom, pdu);
         let verdict = match self.side {
-            Side::Requests => request(),
-            Side::Replies => response(),
+            Side::Requests => check(bytes, request()),
+            Side::Replies => check(bytes, response()),
             // A broadcast is never answered.
-            Side::Bus if bytes[0] == 0 && !self.reserved_units => request(),
-            Side::Bus => request().or(response()),
+            Side::Bus if bytes[0] == 0 && !self.reserved_units => check(bytes, request()),
+            Side::Bus => match (request(), response()) {
+                (request, response) if request == response => check(bytes, request),
+                (request, response) => check(bytes, request).or(check(bytes, response)),
+            },
         };
         match verdict {
             // Too short for what it claims to be, or of an unknown length: as a whole it may still be a frame.

@@ -154,7 +154,8 @@ fn the_expected_reply_is_found_behind_garbage() {
     let reply = rtu(&[1, 3, 4, 1, 2, 3, 4]);
     let refusal = rtu(&[1, 0x83, 2]);
     let other = rtu(&[1, 3, 2, 1, 2]);
-    for (behind, found) in [(&reply, true), (&refusal, true), (&other, false)] {
+    let foreign = rtu(&[2, 3, 4, 1, 2, 3, 4]);
+    for (behind, found) in [(&reply, true), (&refusal, true), (&other, false), (&foreign, false)] {
         // The garbage claims to be a long reply of another unit.
         let mut line = [&[9, 3, 200][..], behind].concat();
         assert_eq!(decoder.decode(&mut line, false), Decoded::Incomplete);

@@ -85,6 +85,16 @@ fn our_own_reply_come_back_is_no_request() {
 }
 
 #[test]
+fn a_request_without_a_reply_does_not_make_the_next_one_a_reply() {
+    let mut server = Connection::new(Framing::Rtu, UnitId(1).into());
+    let (foreign, ours) = (rtu(&[5, 6, 0, 1, 0, 3]), rtu(&[1, 7]));
+    let mut line = [foreign.clone(), ours, foreign].concat();
+    let did = feed(&mut server, &mut line, false);
+    let request = Did::Skip(Skipped::ForeignRequest);
+    assert_eq!((&did[0], executed(&did).len(), &did[2]), (&request, 1, &request));
+}
+
+#[test]
 fn a_broadcast_is_executed_and_never_answered() {
     let mut server = Connection::new(Framing::Rtu, UnitId(1).into());
     let did = feed(&mut server, &mut rtu(&[0, 6, 0, 1, 0, 3]), false);
@@ -120,6 +130,7 @@ fn tcp_closes_only_for_lengths_that_cannot_be() {
     let mut server = Connection::new(Framing::Tcp, Units::ALL);
     let what = Skipped::Discarded(Discard::Protocol);
     assert_eq!(server.handle_input(&mut [0, 1, 0, 1, 0, 2, 1, 7]), Event::Skip { length: 8, what });
+    assert_eq!(server.counters().bus_errors, 0); // a good frame, though not of Modbus
     // A datagram that ends too early leaves nothing for the next one.
     let what = Skipped::Discarded(Discard::Broken);
     assert_eq!(server.handle_input(&mut [0, 1, 0, 0, 0, 6, 1]), Event::Wait);

@@ -3,6 +3,7 @@
 use dinrail_proto::ExceptionCode::{IllegalDataAddress, IllegalDataValue, IllegalFunction};
 use dinrail_proto::error::ReplyError;
 use dinrail_proto::pdu::device_id::{ReadDeviceId, answer};
+use dinrail_proto::pdu::is_read;
 use dinrail_proto::{Area, ExceptionCode, Pdu, Request, Response};
 
 fn decode(pdu: &[u8]) -> Result<(), ExceptionCode> {
@@ -278,7 +279,7 @@ fn objects_are_answered_by_level_and_in_pieces() {
 
 #[test]
 fn replies_must_repeat_the_request() {
-    let mismatches: [(&[u8], &[u8], &str); 11] = [
+    let mismatches: [(&[u8], &[u8], &str); 13] = [
         (&[5, 0, 1, 0xFF, 0], &[5, 0, 2, 0xFF, 0], "address"),
         (&[5, 0, 1, 0xFF, 0], &[5, 0, 1, 0, 0], "value"),
         (&[6, 0, 1, 0, 3], &[6, 0, 2, 0, 3], "address"),
@@ -290,6 +291,8 @@ fn replies_must_repeat_the_request() {
         (&[8, 0, 0, 1, 2], &[8, 0, 0, 1, 3], "data"),
         (&[8, 0, 11, 0, 0], &[8, 0, 12, 0, 0], "sub-function"),
         (&[43, 14, 4, 1], &[43, 14, 4, 0x81, 0, 0, 1, 2, 0], "object id"),
+        (&[43, 14, 1, 0], &[43, 14, 2, 0x81, 0, 0, 1, 0, 0], "read device id code"),
+        (&[43, 13, 1], &[43, 14, 1], "MEI type"),
     ];
     for (request, reply, what) in mismatches {
         let request = Request::decode(request).expect("legal");
@@ -315,6 +318,32 @@ fn replies_hold_as_many_items_as_were_asked_for() {
         let reply = pdu(24, &[bytes, count], &vec![0; 2 * there]);
         assert!(Response::decode(&queue, &reply).is_err(), "{bytes}, {count}, {there}");
     }
+}
+
+#[test]
+fn groups_and_events_of_replies() {
+    let read = Request::decode(&[20, 7, 6, 0, 1, 0, 0, 0, 1]).expect("legal");
+    assert!(Response::decode(&read, &[20, 4, 3, 6, 0, 1]).is_ok());
+    // Another reference type, another length, a byte count that is wrong.
+    for reply in [[20, 4, 3, 5, 0, 1], [20, 4, 2, 6, 0, 1], [20, 5, 3, 6, 0, 1]] {
+        assert_eq!(Response::decode(&read, &reply), Err(ReplyError::Length { received: 6 }));
+    }
+    let log = |events: u8| pdu(12, &[], &[&[6 + events][..], &[0; 6], &vec![0x20; events.into()]].concat());
+    assert!(Response::decode(&Request::GetCommEventLog, &log(64)).is_ok());
+    assert!(Response::decode(&Request::GetCommEventLog, &log(65)).is_err());
+    let events = [0; 65];
+    let response = |log| Response::CommEventLog { status: 0, events: 0, messages: 0, log }.encode();
+    assert!(response(&events[..64]).is_ok() && response(&events).is_err());
+}
+
+#[test]
+fn what_only_reads() {
+    let reads = [1, 2, 3, 4, 7, 11, 12, 17, 20, 24];
+    for function in (0..=255).filter(|function| *function != 43) {
+        assert_eq!(is_read(&[function, 0, 0]), reads.contains(&function), "{function}");
+    }
+    assert!(is_read(&[43, 14, 1, 0]));
+    assert!(!is_read(&[43, 13, 1, 0]) && !is_read(&[43]) && !is_read(&[]));
 }
 
 #[test]
