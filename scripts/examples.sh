@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Builds every example and runs them against a server: what they print is compared.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/serving.sh
+target=${CARGO_TARGET_DIR:-$PWD/target}
+
+cargo build --quiet --locked --package dinrail --examples
+cargo build --quiet --locked --package dinrail-cli
+examples=$target/debug/examples
+
+# check NAME EXPECTED COMMAND...
+check() {
+    local name=$1 expected=$2 got
+    shift 2
+    got=$("$@" 2>&1) || { printf '%s failed: %s\n' "$name" "$got"; exit 1; }
+    [ "$got" = "$expected" ] || { printf '%s\n  printed %s\n  instead of %s\n' "$name" "$got" "$expected"; exit 1; }
+    echo "ok $name"
+}
+
+serving "$examples/callback_server" 127.0.0.1:0
+check callback_server $'230\n50' "$target/debug/dinrail" read "$address" hr:100 -n 2
+stop_servers
+
+serving "$target/debug/dinrail" serve --listen 127.0.0.1:0 --set hr:0=7,8,9 --set hr:10=1,2,3
+check read $'0: 7\n1: 8\n2: 9\n3: 0\n4: 0\n5: 0\n6: 0\n7: 0\n8: 0\n9: 0' "$examples/read" "$address"
+check concurrent "$address: [1, 2, 3]"$'\n'"$address: [1, 2, 3]" "$examples/concurrent" "$address" "$address"
+check retry "[7, 8]" "$examples/retry" "$address"
+stop_servers
