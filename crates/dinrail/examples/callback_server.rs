@@ -3,6 +3,8 @@
 //! Run it, then in another terminal: `mbpoll -m tcp -p 5020 -r 101 -c 2 -1 127.0.0.1`, or
 //! `dinrail read tcp://127.0.0.1:5020 hr:100 -n 2`.
 
+#![allow(clippy::print_stdout)]
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 

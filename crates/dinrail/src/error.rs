@@ -76,7 +76,8 @@ impl Error {
         matches!(self, Self::Timeout { .. })
     }
 
-    /// Whether a write may or may not have been done: it was sent, and nobody knows what became of it.
+    /// Whether a write may or may not have been done: it was sent, and nobody knows what became of it. Asked of a write's
+    /// error; exception 0x0B, a gateway's "target failed to respond", does not tell a read from a write.
     pub fn outcome_unknown(&self) -> bool {
         match self {
             Self::Timeout { function, .. } | Self::Lost { function, .. } => !function.is_read(),
@@ -138,7 +139,9 @@ impl fmt::Display for Error {
             Self::Option(what) => f.write_str(what)?,
             Self::Io(source) => fmt::Display::fmt(source, f)?,
         }
-        if self.outcome_unknown() { f.write_str("; whether the write was done is unknown") } else { Ok(()) }
+        // An exception says what it means; what was asked is not known here.
+        let unknown = self.outcome_unknown() && self.exception().is_none();
+        if unknown { f.write_str("; whether the write was done is unknown") } else { Ok(()) }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The blocking server: the asynchronous one's methods, no more and no less, for programs without a runtime.
 
+#![allow(clippy::unwrap_used)] // in a test, an unwrap is an assertion
+
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};

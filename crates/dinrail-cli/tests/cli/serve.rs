@@ -1,5 +1,7 @@
 //! `dinrail serve`.
 
+use tokio::io::AsyncReadExt;
+
 use crate::harness::{Background, Server, failure, stdout};
 
 #[tokio::test]
@@ -74,12 +76,29 @@ async fn threads_of_its_own_serve_the_same_data() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn ctrl_c_ends_it_well() {
+/// Within six seconds, with a client connected, and the port is free again.
+async fn ends_well(signal: &str) {
     let server = Server::start(&[]).await;
-    server.process.signal("INT").await;
+    let address = server.url.strip_prefix("tcp://").expect("a URL").to_owned();
+    let mut client = tokio::net::TcpStream::connect(&address).await.expect("it listens");
+    let began = std::time::Instant::now();
+    server.process.signal(signal).await;
     let (status, _, stderr) = server.process.end().await;
+    assert!(began.elapsed() < std::time::Duration::from_secs(6));
     assert_eq!((status.code(), stderr.as_str()), (Some(0), ""));
+    let mut byte = [0];
+    assert_eq!(client.read(&mut byte).await.unwrap_or(0), 0, "the client sees the end");
+    tokio::net::TcpListener::bind(&address).await.expect("the port is free");
+}
+
+#[tokio::test]
+async fn s002_9_serving_blocks_until_ctrl_c() {
+    ends_well("INT").await;
+}
+
+#[tokio::test]
+async fn s002_12_a_server_is_stopped_from_outside() {
+    ends_well("TERM").await;
 }
 
 #[tokio::test]
@@ -99,7 +118,7 @@ async fn requests_are_logged_when_asked_for() {
     server.process.signal("TERM").await;
     let (status, _, stderr) = server.process.end().await;
     assert_eq!(status.code(), Some(0));
-    for part in ["listening", "connected", "asked", "area: HoldingRegister, address: 0, count: 1"] {
+    for part in ["listening", "connected", "asked", "disconnected", "area: HoldingRegister, address: 0, count: 1"] {
         assert!(stderr.contains(part), "{part:?} is missing in {stderr}");
     }
 }

@@ -27,10 +27,6 @@ impl Service for BoxService {
     fn call_now(&self, call: &mut Call<'_>) -> Option<Reply> {
         self.0.erased_call_now(call)
     }
-
-    fn is_immediate(&self) -> bool {
-        self.0.erased_is_immediate()
-    }
 }
 
 impl fmt::Debug for BoxService {
@@ -43,7 +39,6 @@ impl fmt::Debug for BoxService {
 trait Erased: Send + Sync {
     fn erased_call<'a>(&'a self, call: Call<'a>) -> Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
     fn erased_call_now(&self, call: &mut Call<'_>) -> Option<Reply>;
-    fn erased_is_immediate(&self) -> bool;
 }
 
 impl<S: Service> Erased for S {
@@ -53,9 +48,5 @@ impl<S: Service> Erased for S {
 
     fn erased_call_now(&self, call: &mut Call<'_>) -> Option<Reply> {
         self.call_now(call)
-    }
-
-    fn erased_is_immediate(&self) -> bool {
-        self.is_immediate()
     }
 }

@@ -89,10 +89,6 @@ impl<S: Service> Service for Identified<S> {
     fn call_now(&self, call: &mut Call<'_>) -> Option<Reply> {
         self.identify(call).or_else(|| self.service.call_now(call))
     }
-
-    fn is_immediate(&self) -> bool {
-        self.service.is_immediate()
-    }
 }
 
 impl<S> Identified<S> {

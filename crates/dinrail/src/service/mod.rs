@@ -46,15 +46,10 @@ pub trait Service: Send + Sync + 'static {
     fn call(&self, call: Call<'_>) -> impl Future<Output = Reply> + Send;
 
     /// Answers one request at once, if that can be done without waiting; `None`, with nothing done, to be asked by
-    /// [`call`](Self::call). A service that cannot answer at once need not implement this.
+    /// [`call`](Self::call). It is asked first, and what it answers costs no future and no heap allocation. A service
+    /// that cannot answer at once need not implement it.
     fn call_now(&self, _call: &mut Call<'_>) -> Option<Reply> {
         None
-    }
-
-    /// Whether [`call_now`](Self::call_now) answers every request. A server then does without futures, and holds nothing
-    /// for connections that wait; `false` is always right.
-    fn is_immediate(&self) -> bool {
-        false
     }
 
     /// The same service behind one type, to be kept in collections; cloning it shares the service.

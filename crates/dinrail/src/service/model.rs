@@ -149,11 +149,6 @@ pub trait DataModel: Send + Sync + 'static {
     fn answer_now(&self, _call: &mut Call<'_>) -> Option<Reply> {
         None
     }
-
-    /// Whether [`answer_now`](Self::answer_now) answers every request.
-    fn is_immediate(&self) -> bool {
-        false
-    }
 }
 
 fn refuse() -> impl Future<Output = Done> + Send {
@@ -171,10 +166,6 @@ impl<M: DataModel> Service for M {
     #[inline]
     fn call_now(&self, call: &mut Call<'_>) -> Option<Reply> {
         self.answer_now(call)
-    }
-
-    fn is_immediate(&self) -> bool {
-        DataModel::is_immediate(self)
     }
 }
 

@@ -63,16 +63,34 @@ impl<S: Store> DataModel for S {
         ready(Store::read_registers(self, target, out))
     }
 
+    fn write_bits(&self, target: Target<'_>, values: Bits<'_>) -> impl Future<Output = Done> + Send {
+        ready(Store::write_bits(self, target, values))
+    }
+
+    fn write_registers(&self, target: Target<'_>, values: Registers<'_>) -> impl Future<Output = Done> + Send {
+        ready(Store::write_registers(self, target, values))
+    }
+
+    fn mask_write(&self, target: Target<'_>, and_mask: u16, or_mask: u16) -> impl Future<Output = Done> + Send {
+        ready(Store::mask_write(self, target, and_mask, or_mask))
+    }
+
+    fn read_write_registers(
+        &self,
+        read: Target<'_>,
+        out: &mut RegistersMut<'_>,
+        write: Target<'_>,
+        values: Registers<'_>,
+    ) -> impl Future<Output = Done> + Send {
+        ready(Store::read_write_registers(self, read, out, write, values))
+    }
+
     #[inline]
     fn answer_now(&self, call: &mut Call<'_>) -> Option<Reply> {
         Some(match answer(self, call) {
             Ok(reply) => reply,
             Err(failure) => failure.into_reply(call.unit(), call.peer(), call.pdu()),
         })
-    }
-
-    fn is_immediate(&self) -> bool {
-        true
     }
 }
 

@@ -73,8 +73,4 @@ impl Service for Units {
             (None, Missing::Silent) => Some(Reply::Silent),
         }
     }
-
-    fn is_immediate(&self) -> bool {
-        self.services.iter().flatten().all(Service::is_immediate)
-    }
 }

@@ -1,5 +1,7 @@
 //! The server against raw sockets: what a master sees, byte for byte. Names carry the row of the mission they hold.
 
+#![allow(clippy::unwrap_used)] // in a test, an unwrap is an assertion
+
 mod hostile;
 mod limits;
 mod raw;

@@ -83,17 +83,6 @@ impl<S: Service> Asker<'_, S> {
         Reply::Exception(code)
     }
 
-    /// The answer of a service that says it is immediate, yet does not answer at once.
-    #[cold]
-    pub(super) fn lied(&self, unit: UnitId, pdu: &[u8]) -> Reply {
-        error!(
-            target: "dinrail::server",
-            server = %self.shared.options.name, peer = %self.peer, %unit, function = pdu[0],
-            "the service says that it is immediate, yet does not answer at once: answered with exception 0x04"
-        );
-        Reply::Exception(ExceptionCode::ServerDeviceFailure)
-    }
-
     #[cold]
     fn panicked(&self, unit: UnitId, pdu: &[u8], panic: &(dyn Any + Send)) -> Reply {
         let text = panic.downcast_ref::<&str>().copied();

@@ -1,4 +1,4 @@
-//! The way through for services that answer at once: one poll takes bytes to replies.
+//! The way through for as long as the service answers at once: one poll takes bytes to replies.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -7,14 +7,14 @@ use std::task::{Context, Poll, ready};
 use tokio::time::Sleep;
 
 use super::ask::{Asker, finish_frame};
-use super::{End, HEADER, Line, MAX_FRAME};
+use super::{End, HEADER, Left, Line, MAX_FRAME};
 use crate::proto::adu::{self, Decoded};
 use crate::server::scratch::{OUTPUT, Scratch};
 use crate::service::Service;
 use crate::transport::Stream;
 
-/// Serves a connection until it ends.
-pub(super) async fn serve<S: Service>(line: &mut Line<impl Stream>, service: &S) -> End {
+/// Serves a connection until it ends, or until a request is not answered at once.
+pub(super) async fn serve<S: Service>(line: &mut Line<impl Stream>, service: &S) -> Left {
     let mut progress = Progress::default();
     poll_fn(|cx| progress.poll(cx, line, service)).await
 }
@@ -31,7 +31,7 @@ struct Progress {
 }
 
 impl Progress {
-    fn poll<S: Service>(&mut self, cx: &mut Context<'_>, line: &mut Line<impl Stream>, service: &S) -> Poll<End> {
+    fn poll<S: Service>(&mut self, cx: &mut Context<'_>, line: &mut Line<impl Stream>, service: &S) -> Poll<Left> {
         let mut batch = match self.batch.take() {
             Some(batch) => batch,
             None => Scratch::take(),
@@ -44,16 +44,17 @@ impl Progress {
             if !batch.is_begun() {
                 batch = match ready!(line.poll_fill(cx, batch, self.kept.as_deref().unwrap_or_default())) {
                     Ok(batch) => batch,
-                    Err(end) => return Poll::Ready(end),
+                    Err(end) => return Poll::Ready(Left::Ended(end)),
                 };
                 self.kept = None;
                 if !line.entry.begin(line.shared.coarse_now()) {
-                    return Poll::Ready(End::Stop);
+                    return Poll::Ready(Left::Ended(End::Stop));
                 }
             }
             match batch.poll(cx, line, service) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(end)) => return Poll::Ready(end),
+                Poll::Ready(Ok(true)) => {}
+                Poll::Ready(Ok(false)) => return Poll::Ready(Left::Slow(batch)),
+                Poll::Ready(Err(end)) => return Poll::Ready(Left::Ended(end)),
                 Poll::Pending => {
                     self.batch = Some(batch);
                     return Poll::Pending;
@@ -67,7 +68,7 @@ impl Progress {
             line.shared.count(requests, batch.exceptions);
             batch.begin(0);
             if !line.entry.end() {
-                return Poll::Ready(End::Stop);
+                return Poll::Ready(Left::Ended(End::Stop));
             }
             if let Some(rate) = &line.entry.rate {
                 let wait = rate.take(requests, line.shared.now());
@@ -80,13 +81,13 @@ impl Progress {
 }
 
 impl Scratch {
-    /// Answers every whole request and sends the replies.
+    /// Answers every whole request and sends the replies; `false` when one is not answered at once.
     fn poll<S: Service>(
         &mut self,
         cx: &mut Context<'_>,
         line: &mut Line<impl Stream>,
         service: &S,
-    ) -> Poll<Result<(), End>> {
+    ) -> Poll<Result<bool, End>> {
         loop {
             let stopped = self.answer(line, service);
             if self.end > 0 {
@@ -95,7 +96,8 @@ impl Scratch {
             }
             match stopped {
                 Stopped::NoRoom => {}
-                Stopped::Incomplete => return Poll::Ready(Ok(())),
+                Stopped::Incomplete => return Poll::Ready(Ok(true)),
+                Stopped::Slow => return Poll::Ready(Ok(false)),
                 Stopped::Unframeable(length) => {
                     line.shared.count(self.requests, self.exceptions);
                     return Poll::Ready(Err(End::Unframeable(length)));
@@ -108,11 +110,8 @@ impl Scratch {
     fn answer<S: Service>(&mut self, line: &Line<impl Stream>, service: &S) -> Stopped {
         let asker = Asker { service, shared: &line.shared, peer: &line.entry.peer };
         while OUTPUT - self.end >= MAX_FRAME && self.sent == 0 {
-            let adu = match adu::decode_mbap(&self.input[self.used..self.filled]) {
-                Decoded::Frame { adu, length } => {
-                    self.used += length;
-                    adu
-                }
+            let (adu, length) = match adu::decode_mbap(&self.input[self.used..self.filled]) {
+                Decoded::Frame { adu, length } => (adu, length),
                 Decoded::Skip { length, .. } => {
                     self.used += length;
                     continue;
@@ -120,10 +119,12 @@ impl Scratch {
                 Decoded::Incomplete => return Stopped::Incomplete,
                 Decoded::Unframeable { length } => return Stopped::Unframeable(length),
             };
-            self.requests += 1;
             let frame = &mut self.output[self.end..self.end + MAX_FRAME];
-            let reply = asker.ask_now(adu.unit, adu.pdu, &mut frame[HEADER..]);
-            let reply = reply.unwrap_or_else(|| asker.lied(adu.unit, adu.pdu));
+            let Some(reply) = asker.ask_now(adu.unit, adu.pdu, &mut frame[HEADER..]) else {
+                return Stopped::Slow;
+            };
+            self.used += length;
+            self.requests += 1;
             if let Some(length) = finish_frame(reply, &adu, frame) {
                 self.exceptions += u64::from(frame[HEADER] >> 7);
                 self.end += length;
@@ -139,6 +140,8 @@ enum Stopped {
     NoRoom,
     /// There is no whole request any more.
     Incomplete,
+    /// The next one is not answered at once.
+    Slow,
     /// A length field that cannot be.
     Unframeable(u16),
 }

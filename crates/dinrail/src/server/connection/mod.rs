@@ -1,9 +1,9 @@
 //! One connection: bytes in, requests to the service, replies out, in order.
 //!
-//! There are two ways through, chosen by what the service says of itself. A service that answers at once is asked in
-//! place ([`immediate`]): everything that one read brings is answered with one write, without a heap allocation, and a
-//! connection that waits for bytes holds nothing but its socket. A service that takes its time is asked by futures of
-//! their own ([`waiting`]), as many at once as the options allow.
+//! There are two ways through. As long as the service answers at once it is asked in place ([`immediate`]): everything
+//! that one read brings is answered with one write, without a heap allocation, and a connection that waits for bytes
+//! holds nothing but its socket. From the first request on that takes its time, requests are futures of their own
+//! ([`waiting`]), as many at once as the options allow.
 
 mod ask;
 mod immediate;
@@ -37,11 +37,10 @@ pub(super) async fn run<S: Service>(io: impl Stream, service: Arc<S>, shared: Ar
     if let Some(hooks) = &line.shared.hooks {
         hooks.connected(&line.entry.peer);
     }
-    let end = if service.is_immediate() {
-        immediate::serve(&mut line, &*service).await
-    } else {
+    let end = match immediate::serve(&mut line, &*service).await {
+        Left::Ended(end) => end,
         // Its state is larger: apart from the connection, so that the other way stays small.
-        Box::pin(waiting::serve(&mut line, &service)).await
+        Left::Slow(batch) => Box::pin(waiting::serve(&mut line, &service, batch)).await,
     };
     line.log(&end);
 }
@@ -51,6 +50,13 @@ struct Line<T> {
     io: T,
     shared: Arc<Shared>,
     entry: Arc<Entry>,
+}
+
+/// Why the immediate way was left.
+enum Left {
+    Ended(End),
+    /// The request at the front of the batch's rest was not answered at once.
+    Slow(Box<Scratch>),
 }
 
 /// Why a connection ends.

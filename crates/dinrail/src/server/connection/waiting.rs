@@ -1,4 +1,4 @@
-//! The way through for services that take their time: each request is a future of its own, as many at once as the
+//! The way through for a service that takes its time: each request is a future of its own, as many at once as the
 //! options allow, and the replies keep the order of the requests.
 
 use std::collections::VecDeque;
@@ -20,11 +20,13 @@ use crate::server::shared::Shared;
 use crate::service::{Reply, Service};
 use crate::transport::Stream;
 
-/// Serves a connection until it ends.
-pub(super) async fn serve<S: Service>(line: &mut Line<impl Stream>, service: &Arc<S>) -> End {
+/// Serves a connection until it ends. Begins with the rest of `batch`, whose first request was not answered at once.
+pub(super) async fn serve<S: Service>(line: &mut Line<impl Stream>, service: &Arc<S>, batch: Box<Scratch>) -> End {
+    line.shared.count(batch.requests, batch.exceptions);
     let mut progress = Progress {
-        bytes: Vec::new(),
+        bytes: batch.rest().to_vec(),
         came: Instant::now(),
+        first_was_asked: true,
         unframeable: None,
         peer_closed: false,
         exchanges: VecDeque::new(),
@@ -32,6 +34,7 @@ pub(super) async fn serve<S: Service>(line: &mut Line<impl Stream>, service: &Ar
         sent: 0,
         pause: None,
     };
+    batch.give_back();
     poll_fn(|cx| progress.poll(cx, line, service)).await
 }
 
@@ -41,6 +44,8 @@ struct Progress {
     bytes: Vec<u8>,
     /// When they came.
     came: Instant,
+    /// Whether the first of those requests has been asked whether it is answered at once.
+    first_was_asked: bool,
     /// A length field that cannot be: the connection ends after the replies to what came before it.
     unframeable: Option<u16>,
     /// The peer sends no more, but may still want its replies.
@@ -55,8 +60,8 @@ struct Progress {
 }
 
 enum Exchange {
-    Begun(Pin<Box<dyn Future<Output = Frame> + Send>>),
-    Done(Frame),
+    Begun(Pin<Box<dyn Future<Output = Box<Frame>> + Send>>),
+    Done(Box<Frame>),
 }
 
 /// A reply; empty when the client gets none.
@@ -115,7 +120,8 @@ impl Progress {
             match adu::decode_mbap(&self.bytes[used..]) {
                 Decoded::Frame { adu, length } => {
                     used += length;
-                    self.exchanges.push_back(self.exchange(line, service, adu));
+                    let asked = std::mem::take(&mut self.first_was_asked);
+                    self.exchanges.push_back(exchange(line, service, adu, self.came, asked));
                 }
                 Decoded::Skip { length, .. } => used += length,
                 Decoded::Incomplete => break,
@@ -126,24 +132,6 @@ impl Progress {
         if self.bytes.is_empty() {
             self.bytes = Vec::new();
         }
-    }
-
-    /// One request; it is not done any more when it has waited behind others for longer than a request may take.
-    fn exchange<S: Service>(&self, line: &Line<impl Stream>, service: &Arc<S>, adu: Adu<'_>) -> Exchange {
-        let limit = line.shared.options.request_deadline;
-        if limit.is_some_and(|limit| self.came.elapsed() >= limit) {
-            let mut frame = Frame { bytes: [0; MAX_FRAME], length: 0 };
-            let reply = Reply::Exception(ExceptionCode::ServerDeviceBusy);
-            frame.length = finish_frame(reply, &adu, &mut frame.bytes).unwrap_or(0);
-            return Exchange::Done(frame);
-        }
-        let mut frame = Frame { bytes: [0; MAX_FRAME], length: 0 };
-        let asker = Asker { service: &**service, shared: &line.shared, peer: &line.entry.peer };
-        if let Some(reply) = asker.ask_now(adu.unit, adu.pdu, &mut frame.bytes[HEADER..]) {
-            frame.length = finish_frame(reply, &adu, &mut frame.bytes).unwrap_or(0);
-            return Exchange::Done(frame);
-        }
-        Exchange::Begun(Box::pin(answer(service.clone(), line.shared.clone(), line.entry.clone(), adu)))
     }
 
     /// Lets every request that is being worked on go on, and takes the replies that are next.
@@ -195,19 +183,41 @@ impl Progress {
     }
 }
 
+/// One request; it is not done any more when it has waited behind others for longer than a request may take.
+fn exchange<S: Service>(
+    line: &Line<impl Stream>,
+    service: &Arc<S>,
+    adu: Adu<'_>,
+    came: Instant,
+    asked: bool,
+) -> Exchange {
+    let mut frame = Box::new(Frame { bytes: [0; MAX_FRAME], length: 0 });
+    let asker = Asker { service: &**service, shared: &line.shared, peer: &line.entry.peer };
+    let reply = match line.shared.options.request_deadline {
+        Some(limit) if came.elapsed() >= limit => Some(Reply::Exception(ExceptionCode::ServerDeviceBusy)),
+        _ if asked => None,
+        _ => asker.ask_now(adu.unit, adu.pdu, &mut frame.bytes[HEADER..]),
+    };
+    if let Some(reply) = reply {
+        frame.length = finish_frame(reply, &adu, &mut frame.bytes).unwrap_or(0);
+        return Exchange::Done(frame);
+    }
+    Exchange::Begun(Box::pin(answer(service.clone(), line.shared.clone(), line.entry.clone(), adu, frame)))
+}
+
 /// Answers one request, apart from the connection.
 fn answer<S: Service>(
     service: Arc<S>,
     shared: Arc<Shared>,
     entry: Arc<Entry>,
     adu: Adu<'_>,
-) -> impl Future<Output = Frame> + Send + use<S> {
+    mut frame: Box<Frame>,
+) -> impl Future<Output = Box<Frame>> + Send + use<S> {
     let (transaction, unit) = (adu.transaction, adu.unit);
     // A frame's PDU has 1 to 253 bytes.
     let pdu = Pdu::new(adu.pdu).unwrap_or(Pdu::exception(0, ExceptionCode::ServerDeviceFailure));
     async move {
         let asker = Asker { service: &*service, shared: &shared, peer: &entry.peer };
-        let mut frame = Frame { bytes: [0; MAX_FRAME], length: 0 };
         let reply = asker.ask(unit, pdu.as_bytes(), &mut frame.bytes[HEADER..]).await;
         let adu = Adu { transaction, unit, pdu: pdu.as_bytes() };
         frame.length = finish_frame(reply, &adu, &mut frame.bytes).unwrap_or(0);
