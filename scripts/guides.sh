@@ -9,6 +9,7 @@ built=$(cargo build --quiet --locked --package dinrail --examples --message-form
 library() {
     grep -o "\"$target/debug/deps/lib$1-[0-9a-f]*\.rlib\"" <<<"$built" | tail -n 1 | tr -d '"'
 }
+shopt -s nullglob
 for page in README.md crates/*/README.md docs/guide/*.md; do
     grep -q '^```rust' "$page" || continue
     echo "$page"
