@@ -95,6 +95,7 @@ async fn calls_that_are_dropped_anywhere_leave_the_others_alone() {
     for depth in [1usize, 3] {
         let (client, peer) = pipe(Options::default().with_depth(depth));
         tokio::spawn(slow(peer));
+        let started = Instant::now();
         let mut calls = tokio::task::JoinSet::new();
         for address in 0..200u16 {
             let client = client.clone();
@@ -111,9 +112,35 @@ async fn calls_that_are_dropped_anywhere_leave_the_others_alone() {
         while let Some(result) = calls.join_next().await {
             result.expect("no panic");
         }
+        assert!(
+            started.elapsed() < Duration::from_millis(900),
+            "no slot waited for a timeout: {:?}",
+            started.elapsed()
+        );
         assert_eq!(client.read_holding_registers(7, 1).await.expect("an answer"), [7]);
         assert_eq!((client.stats().orphans, client.stats().mismatches), (0, 0));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_slots_of_dropped_calls_go_to_those_who_wait() {
+    let (client, peer) = pipe(Options::default().with_depth(16usize));
+    tokio::spawn(async move {
+        sleep(Duration::from_millis(10)).await;
+        peer.serve().await;
+    });
+    let mut dropped = tokio::task::JoinSet::new();
+    for address in 0..16 {
+        let client = client.clone();
+        dropped.spawn(async move {
+            tokio::time::timeout(Duration::from_millis(5), client.read_holding_registers(address, 1)).await
+        });
+    }
+    sleep(Duration::from_millis(1)).await;
+    let started = Instant::now();
+    assert_eq!(client.read_holding_registers(20, 1).await.expect("an answer"), [20]);
+    assert!(started.elapsed() < Duration::from_millis(50), "{:?}", started.elapsed());
+    assert!(dropped.join_all().await.iter().all(Result::is_err));
 }
 
 /// Answers after a millisecond.
