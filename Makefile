@@ -1,5 +1,5 @@
-# What can be done here. Every target installs what it needs on Debian (as root, or with sudo), and only what is missing.
-# Needs Rust, make and git to begin with.
+# What can be done here. Every target installs what it lacks on Debian, as root or with sudo; Rust, make and git are
+# there.
 
 .PHONY: help demo test lint deny bench fuzz clean
 

@@ -15,5 +15,6 @@ for page in README.md crates/*/README.md docs/guide/*.md; do
     echo "$page"
     rustdoc --edition 2024 --test "$page" --test-args --quiet \
         -L "dependency=$target/debug/deps" \
-        --extern "dinrail=$(library dinrail)" --extern "tokio=$(library tokio)"
+        --extern "dinrail=$(library dinrail)" --extern "dinrail_proto=$(library dinrail_proto)" \
+        --extern "tokio=$(library tokio)"
 done
