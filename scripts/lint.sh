@@ -22,7 +22,7 @@ form() {
 
 clippy() { cargo clippy --quiet --locked --workspace --all-targets --manifest-path "$1" -- -D warnings; }
 
-docs() { RUSTDOCFLAGS=-Dwarnings cargo doc --quiet --locked --workspace --no-deps --document-private-items; }
+docs() { RUSTDOCFLAGS=-Dwarnings cargo doc --quiet --locked --workspace --no-deps; }
 
 # Without the advisories: they change without us, and come over the network. `make deny` has them.
 deny() {

@@ -31,7 +31,7 @@ interop() {
     interop/run.py
 }
 
-# Counts are exact, so a limit holds on any machine; they do change with the compiler.
+# Counts do not depend on the load of the machine; they do change with the compiler and the C library.
 gate() {
     cargo run --quiet --release --locked --manifest-path benches/Cargo.toml -- \
         instructions --servers dinrail --limit-fc3x10 1600 --limit-fc3x125 2000
