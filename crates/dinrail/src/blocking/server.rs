@@ -18,7 +18,7 @@ pub struct Server<S> {
 }
 
 impl<S: Service> Server<S> {
-    /// A server for `address` ("127.0.0.1:502", "[::]:502"; port 0 takes a free one) that asks `service`. It does
+    /// A server for `address` (`127.0.0.1:502`, `[::]:502`; port 0 takes a free one) that asks `service`. It does
     /// nothing until it is [started](Self::start).
     pub fn tcp(address: impl fmt::Display, service: S) -> Self {
         Self { inner: crate::Server::tcp(address, service) }.with_options(Options::default())

@@ -58,7 +58,7 @@ struct Running {
 }
 
 impl<S: Service> Server<S> {
-    /// A server for `address` ("127.0.0.1:502", "[::]:502"; port 0 takes a free one) that asks `service`.
+    /// A server for `address` (`127.0.0.1:502`, `[::]:502`; port 0 takes a free one) that asks `service`.
     pub fn tcp(address: impl fmt::Display, service: S) -> Self {
         Self {
             address: address.to_string().into(),
