@@ -24,7 +24,7 @@ lint:
 deny:
 	@scripts/need.sh build-essential
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
-	cargo deny check
+	cargo deny --locked check
 
 bench:
 	@benches/setup.sh

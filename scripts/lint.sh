@@ -24,12 +24,12 @@ clippy() { cargo clippy --quiet --locked --workspace --all-targets --manifest-pa
 
 docs() { RUSTDOCFLAGS=-Dwarnings cargo doc --quiet --locked --workspace --no-deps; }
 
-# Without the advisories: they change without us, and come over the network. `make deny` has them.
+# Without the advisories: they change without us, and come over the network; `make deny` has them.
 deny() {
     if cargo deny --version >/dev/null 2>&1; then
-        cargo deny --offline check licenses bans sources
+        cargo deny --locked check licenses bans sources
     else
-        echo "NOT CHECKED: cargo-deny is not installed; make deny installs it, which takes some minutes"
+        echo "NOT CHECKED, since cargo-deny is not installed: make deny installs it, which takes some minutes"
     fi
 }
 
