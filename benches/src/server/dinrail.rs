@@ -1,15 +1,12 @@
 //! dinrail as a server: two callbacks over the store, every check of the specification, and the options as they come
 //! but for the number of connections.
 
-use std::sync::Arc;
-
 use anyhow::Result;
 use dinrail::server::{Options, Server};
 use dinrail::service::{Failure, Read, ValuesMut, Write, callbacks};
 use dinrail::{Area, ExceptionCode, Service};
 
-use super::store::Store;
-use super::{announce, runtime};
+use super::{announce, runtime, store};
 
 /// Serves until standard input closes.
 pub(super) fn serve(port: u16) -> Result<()> {
@@ -23,20 +20,15 @@ pub(super) fn serve(port: u16) -> Result<()> {
 
 /// What a user would write who holds registers in memory.
 fn registers() -> impl Service {
-    let store = Arc::new(Store::new());
-    let written = store.clone();
-    let on_read = move |read: Read, out: &mut ValuesMut<'_>| -> Result<(), Failure> {
+    let on_read = |read: Read, out: &mut ValuesMut<'_>| -> Result<(), Failure> {
         if read.area != Area::HoldingRegister {
             return Err(ExceptionCode::IllegalDataAddress.into());
         }
-        out.set(&store.registers()[read.range()])
+        store::read(|registers| out.set(&registers[read.range()]))
     };
-    let on_write = move |write: Write| -> Result<(), Failure> {
+    let on_write = |write: Write| -> Result<(), Failure> {
         let values = write.values.as_registers().ok_or(ExceptionCode::IllegalDataAddress)?;
-        let mut registers = written.registers();
-        for (register, value) in registers[write.range()].iter_mut().zip(values.iter()) {
-            *register = value;
-        }
+        store::write(|registers| values.copy_to(&mut registers[write.range()]));
         Ok(())
     };
     callbacks(on_read, on_write)

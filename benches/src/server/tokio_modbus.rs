@@ -1,7 +1,6 @@
 //! tokio-modbus as a server, on a current_thread runtime: with TCP_NODELAY, and as it comes, with Nagle's algorithm on.
 
 use std::future::{Ready, ready};
-use std::sync::Arc;
 
 use anyhow::Result;
 use tokio::net::{TcpListener, TcpStream};
@@ -10,20 +9,18 @@ use tokio_modbus::server::tcp::Server;
 use tokio_modbus::{ExceptionCode, Request, Response};
 
 use super::runtime;
-use super::store::Store;
+use super::store;
 
 /// Serves until standard input closes.
 pub(super) fn serve(listener: std::net::TcpListener, nodelay: bool) -> Result<()> {
-    let registers = Registers(Arc::new(Store::new()));
     runtime()?.block_on(async {
         let server = Server::new(TcpListener::from_std(listener)?);
         let connected = |stream: TcpStream, _| {
-            let registers = registers.clone();
             async move {
                 if nodelay {
                     stream.set_nodelay(true)?;
                 }
-                Ok(Some((registers, stream)))
+                Ok(Some((Registers, stream)))
             }
         };
         // A client that resets is no concern of the benchmark's; lost replies are counted at the other end.
@@ -32,8 +29,7 @@ pub(super) fn serve(listener: std::net::TcpListener, nodelay: bool) -> Result<()
     })
 }
 
-#[derive(Clone)]
-struct Registers(Arc<Store>);
+struct Registers;
 
 impl Service for Registers {
     type Request = Request<'static>;
@@ -42,17 +38,19 @@ impl Service for Registers {
     type Future = Ready<Result<Response, ExceptionCode>>;
 
     fn call(&self, request: Self::Request) -> Self::Future {
-        let mut registers = self.0.registers();
         ready(match request {
             Request::ReadHoldingRegisters(address, count) => {
                 let from = usize::from(address);
-                let read = registers.get(from..from + usize::from(count));
-                read.map(|values| Response::ReadHoldingRegisters(values.to_vec()))
-                    .ok_or(ExceptionCode::IllegalDataAddress)
+                store::read(|registers| {
+                    let read = registers.get(from..from + usize::from(count));
+                    read.map(|values| Response::ReadHoldingRegisters(values.to_vec()))
+                        .ok_or(ExceptionCode::IllegalDataAddress)
+                })
             }
             Request::WriteMultipleRegisters(address, values) => {
                 let from = usize::from(address);
-                registers.get_mut(from..from + values.len()).map_or(Err(ExceptionCode::IllegalDataAddress), |to| {
+                store::write(|registers| {
+                    let to = registers.get_mut(from..from + values.len()).ok_or(ExceptionCode::IllegalDataAddress)?;
                     to.copy_from_slice(&values);
                     Ok(Response::WriteMultipleRegisters(address, values.len() as u16))
                 })

@@ -354,6 +354,7 @@ data_model! {
     (Async, Async): Async, Async;
 }
 
+#[inline]
 fn write_of(target: Target<'_>, values: Values) -> Write {
     let Target { area, address, unit, peer, .. } = target;
     Write { area, address, values, unit, peer: peer.clone() }

@@ -84,6 +84,7 @@ impl From<&[bool]> for Values {
 }
 
 impl From<Registers<'_>> for Values {
+    #[inline]
     fn from(values: Registers<'_>) -> Self {
         let mut this = Self { bits: false, count: 0, bytes: [0; MAX_BYTES] };
         this.count = RegistersMut::over(&mut this.bytes).copy_from_registers(values) as u16; // at most 125

@@ -25,13 +25,18 @@ pub(super) struct Asker<'a, S> {
 
 impl<S: Service> Asker<'_, S> {
     /// Asks a service whether it answers at once; its response goes to the front of `response`, which holds 253 bytes.
+    /// A panic of the service passes through.
     #[inline]
-    pub(super) fn ask_now(&self, unit: UnitId, pdu: &[u8], response: &mut [u8]) -> Option<Reply> {
+    pub(super) fn try_now(&self, unit: UnitId, pdu: &[u8], response: &mut [u8]) -> Option<Reply> {
         if let Some(reply) = self.announce(unit, pdu) {
             return Some(reply);
         }
-        let mut call = Call::new(unit, self.peer, pdu, response);
-        match catch_unwind(AssertUnwindSafe(|| self.service.call_now(&mut call))) {
+        self.service.call_now(&mut Call::new(unit, self.peer, pdu, response))
+    }
+
+    /// As [`try_now`](Self::try_now), with a panic answered.
+    pub(super) fn ask_now(&self, unit: UnitId, pdu: &[u8], response: &mut [u8]) -> Option<Reply> {
+        match catch_unwind(AssertUnwindSafe(|| self.try_now(unit, pdu, response))) {
             Ok(reply) => reply,
             Err(panic) => Some(self.panicked(unit, pdu, &*panic)),
         }
@@ -83,8 +88,9 @@ impl<S: Service> Asker<'_, S> {
         Reply::Exception(code)
     }
 
+    /// The reply to a request at which the service panicked.
     #[cold]
-    fn panicked(&self, unit: UnitId, pdu: &[u8], panic: &(dyn Any + Send)) -> Reply {
+    pub(super) fn panicked(&self, unit: UnitId, pdu: &[u8], panic: &(dyn Any + Send)) -> Reply {
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
         error!(

@@ -1,6 +1,8 @@
 //! The way through for as long as the service answers at once: one poll takes bytes to replies.
 
+use std::any::Any;
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -89,7 +91,14 @@ impl Scratch {
         service: &S,
     ) -> Poll<Result<bool, End>> {
         loop {
-            let stopped = self.answer(line, service);
+            // Once for the whole batch, since it is not free; a panic is answered, and the batch goes on behind it.
+            let stopped = match catch_unwind(AssertUnwindSafe(|| self.answer(line, service))) {
+                Ok(stopped) => stopped,
+                Err(panic) => {
+                    self.answer_panic(line, service, &*panic);
+                    continue;
+                }
+            };
             if self.end > 0 {
                 ready!(line.poll_send(cx, &self.output[..self.end], &mut self.sent))?;
                 (self.sent, self.end) = (0, 0);
@@ -120,17 +129,31 @@ impl Scratch {
                 Decoded::Unframeable { length } => return Stopped::Unframeable(length),
             };
             let frame = &mut self.output[self.end..self.end + MAX_FRAME];
-            let Some(reply) = asker.ask_now(adu.unit, adu.pdu, &mut frame[HEADER..]) else {
+            let Some(reply) = asker.try_now(adu.unit, adu.pdu, &mut frame[HEADER..]) else {
                 return Stopped::Slow;
             };
-            self.used += length;
-            self.requests += 1;
             if let Some(length) = finish_frame(reply, &adu, frame) {
                 self.exceptions += u64::from(frame[HEADER] >> 7);
                 self.end += length;
             }
+            self.requests += 1;
+            self.used += length;
         }
         Stopped::NoRoom
+    }
+
+    /// Answers the request that the service panicked at: the one at the front of the rest.
+    #[cold]
+    fn answer_panic<S: Service>(&mut self, line: &Line<impl Stream>, service: &S, panic: &(dyn Any + Send)) {
+        let asker = Asker { service, shared: &line.shared, peer: &line.entry.peer };
+        if let Decoded::Frame { adu, length } = adu::decode_mbap(&self.input[self.used..self.filled]) {
+            let frame = &mut self.output[self.end..self.end + MAX_FRAME];
+            let reply = asker.panicked(adu.unit, adu.pdu, panic);
+            self.end += finish_frame(reply, &adu, frame).unwrap_or(0);
+            self.exceptions += 1;
+            self.requests += 1;
+            self.used += length;
+        }
     }
 }
 
