@@ -21,10 +21,14 @@ trap 'rm -f "$log"' EXIT
 
 # part TITLE COUNTER COMMAND...: COUNTER is given what the command printed and prints "PASSED FAILED".
 part() {
-    local title=$1 counter=$2 begun=$SECONDS status=0 counts
+    local title=$1 counter=$2 begun=$SECONDS status counts
     shift 2
     printf '\n=== %s\n' "$title"
-    "$@" </dev/null 2>&1 | tee "$log" || status=$?
+    # Not behind || or if: there the command's own set -e would be without effect.
+    set +e
+    (set -e; "$@") </dev/null 2>&1 | tee "$log"
+    status=${PIPESTATUS[0]}
+    set -e
     counts=$("$counter" <"$log")
     passed=$((passed + ${counts% *}))
     failed=$((failed + ${counts#* }))
