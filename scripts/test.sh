@@ -11,7 +11,7 @@ tests() {
     if cargo nextest --version >/dev/null 2>&1; then
         cargo nextest run --workspace --locked --no-fail-fast --status-level slow
     else
-        cargo test --workspace --locked --no-fail-fast --quiet --lib --bins --tests --examples
+        cargo test --workspace --locked --no-fail-fast --quiet --lib --bins --tests
     fi
 }
 
