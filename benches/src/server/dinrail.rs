@@ -11,7 +11,7 @@ use super::{announce, runtime, store};
 /// Serves until standard input closes.
 pub(super) fn serve(port: u16) -> Result<()> {
     runtime()?.block_on(async {
-        let options = Options::default().with_max_connections(100_000usize);
+        let options = Options::default().with_max_connections(100_000usize).with_threads(Some(1));
         let server = Server::tcp(format_args!("127.0.0.1:{port}"), registers()).with_options(options);
         announce(server.start().await?.port())?;
         Ok(server.serve().await?)

@@ -15,13 +15,11 @@ use super::store;
 pub(super) fn serve(listener: std::net::TcpListener, nodelay: bool) -> Result<()> {
     runtime()?.block_on(async {
         let server = Server::new(TcpListener::from_std(listener)?);
-        let connected = |stream: TcpStream, _| {
-            async move {
-                if nodelay {
-                    stream.set_nodelay(true)?;
-                }
-                Ok(Some((Registers, stream)))
+        let connected = |stream: TcpStream, _| async move {
+            if nodelay {
+                stream.set_nodelay(true)?;
             }
+            Ok(Some((Registers, stream)))
         };
         // A client that resets is no concern of the benchmark's; lost replies are counted at the other end.
         server.serve(&connected, |_error| {}).await?;

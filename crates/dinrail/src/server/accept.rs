@@ -6,16 +6,33 @@ use std::time::Duration;
 
 use tracing::{debug, warn};
 
-use super::connection;
+use super::connection::{self, Known};
+use super::entry::Keeper;
 use super::shared::Shared;
 use crate::service::Service;
-use crate::transport::Listener;
+use crate::transport::{Listener, Stream};
 
 /// The longest wait after an error that only time can mend.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
+/// Takes connections that have been admitted.
+pub(super) trait Place<T>: Send {
+    fn take(&mut self, io: T, known: Known);
+}
+
+/// A task for each connection, on the runtime that accepts them.
+pub(super) struct Tasks<S>(pub(super) Arc<S>);
+
+impl<S: Service, T: Stream> Place<T> for Tasks<S> {
+    fn take(&mut self, io: T, known: Known) {
+        let entry = known.entry.clone();
+        let task = tokio::spawn(connection::run(io, self.0.clone(), known));
+        entry.set_keeper(Keeper::Task(task.abort_handle()));
+    }
+}
+
 /// Accepts until the server stops. The listener is closed before this returns.
-pub(super) async fn run<S: Service>(mut listener: impl Listener, service: Arc<S>, listening: Listening) {
+pub(super) async fn run<L: Listener>(mut listener: L, mut place: impl Place<L::Stream>, listening: Listening) {
     let shared = listening.0.clone();
     if shared.claim_sweeper() {
         tokio::spawn(shared.clone().sweep());
@@ -33,10 +50,7 @@ pub(super) async fn run<S: Service>(mut listener: impl Listener, service: Arc<S>
             Ok((io, peer)) => {
                 pause = Duration::ZERO;
                 match shared.admit(peer.clone()) {
-                    Ok(entry) => {
-                        let task = tokio::spawn(connection::run(io, service.clone(), shared.clone(), entry.clone()));
-                        entry.set_abort(task.abort_handle());
-                    }
+                    Ok(entry) => place.take(io, Known::new(shared.clone(), entry)),
                     Err(why) => {
                         debug!(target: "dinrail::server", server = %shared.options.name, %peer, why, "refused");
                     }

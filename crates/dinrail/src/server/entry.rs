@@ -5,10 +5,11 @@
 //! after the replies it owes.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::AbortHandle;
 
+use super::event_loop::Remote;
 use super::rate::Rate;
 use crate::service::Peer;
 
@@ -28,22 +29,38 @@ pub(super) struct Entry {
     state: AtomicU8,
     /// When it last asked something, on the server's coarse clock.
     stamp: AtomicU64,
-    abort: OnceLock<AbortHandle>,
+    /// How it is ended from outside; locked only when its keeper changes and when it ends.
+    keeper: Mutex<Option<Keeper>>,
+}
+
+/// What keeps a connection going.
+pub(super) enum Keeper {
+    /// A task of a runtime.
+    Task(AbortHandle),
+    /// An event loop, which knows it by this key.
+    Loop(Remote, usize),
+}
+
+impl Keeper {
+    fn end(&self) {
+        match self {
+            Self::Task(task) => task.abort(),
+            Self::Loop(remote, key) => remote.close(*key),
+        }
+    }
 }
 
 impl Entry {
     pub(super) fn new(id: u64, peer: Peer, rate: Option<Arc<Rate>>, stamp: u64) -> Self {
-        Self { id, peer, rate, state: AtomicU8::new(IDLE), stamp: AtomicU64::new(stamp), abort: OnceLock::new() }
+        Self { id, peer, rate, state: AtomicU8::new(IDLE), stamp: AtomicU64::new(stamp), keeper: Mutex::new(None) }
     }
 
-    /// Says how the connection's task is ended.
-    pub(super) fn set_abort(&self, abort: AbortHandle) {
-        // It may have been closed before its task was known.
-        if self.abort.set(abort).is_ok()
-            && self.state.load(Ordering::Acquire) == ENDING
-            && let Some(abort) = self.abort.get()
-        {
-            abort.abort();
+    /// Says what keeps the connection going from now on.
+    pub(super) fn set_keeper(&self, keeper: Keeper) {
+        *self.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
+        // It may have been closed before its keeper was known.
+        if self.is_ending() {
+            self.end_now();
         }
     }
 
@@ -97,7 +114,7 @@ impl Entry {
         let before = self.state.swap(ENDING, Ordering::AcqRel);
         let at_once = before == IDLE || (before == SENDING && owed_replies_may_be_lost);
         if at_once {
-            self.abort();
+            self.end_now();
         }
         at_once
     }
@@ -105,8 +122,12 @@ impl Entry {
     /// Ends it at once, whatever it is doing.
     pub(super) fn abort(&self) {
         self.state.store(ENDING, Ordering::Release);
-        if let Some(abort) = self.abort.get() {
-            abort.abort();
+        self.end_now();
+    }
+
+    fn end_now(&self) {
+        if let Some(keeper) = &*self.keeper.lock().unwrap_or_else(PoisonError::into_inner) {
+            keeper.end();
         }
     }
 }

@@ -18,6 +18,7 @@
 mod accept;
 mod connection;
 mod entry;
+mod event_loop;
 mod hooks;
 mod options;
 mod rate;
@@ -33,7 +34,8 @@ use std::time::Duration;
 
 use tracing::info;
 
-use self::accept::Listening;
+use self::accept::{Listening, Tasks};
+use self::connection::Known;
 pub use self::hooks::Hooks;
 pub use self::options::{MissingUnit, Options, WhenFull};
 use self::shared::Shared;
@@ -100,7 +102,7 @@ impl<S: Service> Server<S> {
         let local = first.local_addr().map_err(Error::from)?;
         match self.options.threads {
             None => {
-                tokio::spawn(accept::run(first, self.service.clone(), Listening::new(&shared)));
+                tokio::spawn(accept::run(first, Tasks(self.service.clone()), Listening::new(&shared)));
             }
             Some(threads) => threads::spawn(threads, first, local, &self.service, &shared)?,
         }
@@ -202,7 +204,7 @@ pub async fn serve_listener<S: Service>(
     options.check()?;
     let grace = options.grace;
     let shared = Arc::new(Shared::new(options, None));
-    tokio::spawn(accept::run(listener, Arc::new(service), Listening::new(&shared)));
+    tokio::spawn(accept::run(listener, Tasks(Arc::new(service)), Listening::new(&shared)));
     shutdown.await;
     Ok(shared.stop(grace).await)
 }
@@ -220,6 +222,6 @@ pub async fn serve_stream<S: Service>(
     options.check()?;
     let shared = Arc::new(Shared::new(options, None));
     let entry = shared.admit(peer).map_err(|_| Error::Option("this peer is not on the list of allowed addresses"))?;
-    connection::run(stream, Arc::new(service), shared, entry).await;
+    connection::run(stream, Arc::new(service), Known::new(shared, entry)).await;
     Ok(())
 }

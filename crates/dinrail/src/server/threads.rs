@@ -1,16 +1,22 @@
-//! A server on threads of its own: each has a loop and a listener, and the system spreads connections over them. It
-//! costs less than one loop that steals work between threads.
+//! A server on threads of its own. Each of its loops has a listener, and the system spreads connections over them.
+//!
+//! A loop is two threads: one waits for events of sockets and answers what can be answered at once ([`event_loop`]), the
+//! other has a runtime, which accepts connections and serves those whose service takes its time.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread;
+
+use tokio::runtime::Builder;
 
 use super::accept::{self, Listening};
+use super::event_loop;
 use super::shared::Shared;
 use crate::Error;
 use crate::service::Service;
 use crate::transport::TcpListener;
 
-/// Starts `count` threads; the first takes over `first`, the others listen on the same address.
+/// Starts `count` loops; the first takes over `first`, the others listen on the same address.
 pub(super) fn spawn<S: Service>(
     count: usize,
     first: TcpListener,
@@ -28,15 +34,20 @@ pub(super) fn spawn<S: Service>(
     for (number, socket) in sockets.into_iter().enumerate() {
         let (service, shared) = (service.clone(), shared.clone());
         let listening = Listening::new(&shared);
-        let name = format!("{}-{number}", shared.options.name);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = Builder::new_current_thread().enable_all().build()?;
         let listener = {
             let _inside = runtime.enter();
             TcpListener::from_std(socket, &shared.options)?
         };
-        std::thread::Builder::new().name(name).spawn(move || {
+        let name = format!("{}-{number}", shared.options.name);
+        let sockets = event_loop::start(&name, service.clone(), runtime.handle().clone())?;
+        thread::Builder::new().name(format!("{name}-accept")).spawn(move || {
             runtime.block_on(async {
-                accept::run(listener, service, listening).await;
+                // A pause for a peer that asks too often needs a runtime's clock.
+                match shared.options.rate {
+                    Some(_) => accept::run(listener, accept::Tasks(service), listening).await,
+                    None => accept::run(listener, sockets, listening).await,
+                }
                 shared.until_stopped().await;
             });
         })?;

@@ -23,7 +23,7 @@ pub(super) async fn serve<S: Service>(line: &mut Line<impl Stream>, service: &S)
 
 /// What a connection holds between polls; nothing, as a rule.
 #[derive(Default)]
-struct Progress {
+pub(in crate::server) struct Progress {
     /// The beginning of a frame whose rest has not come yet.
     kept: Option<Box<[u8]>>,
     /// Replies that the peer has not read yet, and the requests behind them.
@@ -33,30 +33,49 @@ struct Progress {
 }
 
 impl Progress {
-    fn poll<S: Service>(&mut self, cx: &mut Context<'_>, line: &mut Line<impl Stream>, service: &S) -> Poll<Left> {
-        let mut batch = match self.batch.take() {
-            Some(batch) => batch,
-            None => Scratch::take(),
-        };
+    /// Goes on as far as the stream allows.
+    pub(in crate::server) fn poll<S: Service>(
+        &mut self,
+        cx: &mut Context<'_>,
+        line: &mut Line<impl Stream>,
+        service: &S,
+    ) -> Poll<Left> {
         loop {
             if let Some(pause) = &mut self.pause {
                 ready!(pause.as_mut().poll(cx));
                 self.pause = None;
             }
+            let left = ready!(self.poll_batches(cx, line, service));
+            if let Some(left) = left {
+                return Poll::Ready(left);
+            }
+        }
+    }
+
+    /// Batch after batch; `None` when it is time for a pause.
+    #[inline]
+    fn poll_batches<S: Service>(
+        &mut self,
+        cx: &mut Context<'_>,
+        line: &mut Line<impl Stream>,
+        service: &S,
+    ) -> Poll<Option<Left>> {
+        let mut batch = self.batch.take().unwrap_or_else(Scratch::take);
+        loop {
             if !batch.is_begun() {
                 batch = match ready!(line.poll_fill(cx, batch, self.kept.as_deref().unwrap_or_default())) {
                     Ok(batch) => batch,
-                    Err(end) => return Poll::Ready(Left::Ended(end)),
+                    Err(end) => return Poll::Ready(Some(Left::Ended(end))),
                 };
                 self.kept = None;
-                if !line.entry.begin(line.shared.coarse_now()) {
-                    return Poll::Ready(Left::Ended(End::Stop));
+                if !line.known.entry.begin(line.known.shared.coarse_now()) {
+                    return Poll::Ready(Some(Left::Ended(End::Stop)));
                 }
             }
             match batch.poll(cx, line, service) {
                 Poll::Ready(Ok(true)) => {}
-                Poll::Ready(Ok(false)) => return Poll::Ready(Left::Slow(batch)),
-                Poll::Ready(Err(end)) => return Poll::Ready(Left::Ended(end)),
+                Poll::Ready(Ok(false)) => return Poll::Ready(Some(Left::Slow(batch))),
+                Poll::Ready(Err(end)) => return Poll::Ready(Some(Left::Ended(end))),
                 Poll::Pending => {
                     self.batch = Some(batch);
                     return Poll::Pending;
@@ -67,15 +86,17 @@ impl Progress {
                 self.kept = Some(rest.into());
             }
             let requests = batch.requests;
-            line.shared.count(requests, batch.exceptions);
+            line.known.shared.count(requests, batch.exceptions);
             batch.begin(0);
-            if !line.entry.end() {
-                return Poll::Ready(Left::Ended(End::Stop));
+            if !line.known.entry.end() {
+                return Poll::Ready(Some(Left::Ended(End::Stop)));
             }
-            if let Some(rate) = &line.entry.rate {
-                let wait = rate.take(requests, line.shared.now());
+            if let Some(rate) = &line.known.entry.rate {
+                let wait = rate.take(requests, line.known.shared.now());
                 if !wait.is_zero() {
+                    batch.give_back();
                     self.pause = Some(Box::pin(tokio::time::sleep(wait)));
+                    return Poll::Ready(None);
                 }
             }
         }
@@ -108,7 +129,7 @@ impl Scratch {
                 Stopped::Incomplete => return Poll::Ready(Ok(true)),
                 Stopped::Slow => return Poll::Ready(Ok(false)),
                 Stopped::Unframeable(length) => {
-                    line.shared.count(self.requests, self.exceptions);
+                    line.known.shared.count(self.requests, self.exceptions);
                     return Poll::Ready(Err(End::Unframeable(length)));
                 }
             }
@@ -117,7 +138,7 @@ impl Scratch {
 
     /// Answers requests for as long as there are whole ones, and room for replies.
     fn answer<S: Service>(&mut self, line: &Line<impl Stream>, service: &S) -> Stopped {
-        let asker = Asker { service, shared: &line.shared, peer: &line.entry.peer };
+        let asker = Asker { service, shared: &line.known.shared, peer: &line.known.entry.peer };
         while OUTPUT - self.end >= MAX_FRAME && self.sent == 0 {
             let (adu, length) = match adu::decode_mbap(&self.input[self.used..self.filled]) {
                 Decoded::Frame { adu, length } => (adu, length),
@@ -145,7 +166,7 @@ impl Scratch {
     /// Answers the request that the service panicked at: the one at the front of the rest.
     #[cold]
     fn answer_panic<S: Service>(&mut self, line: &Line<impl Stream>, service: &S, panic: &(dyn Any + Send)) {
-        let asker = Asker { service, shared: &line.shared, peer: &line.entry.peer };
+        let asker = Asker { service, shared: &line.known.shared, peer: &line.known.entry.peer };
         if let Decoded::Frame { adu, length } = adu::decode_mbap(&self.input[self.used..self.filled]) {
             let frame = &mut self.output[self.end..self.end + MAX_FRAME];
             let reply = asker.panicked(adu.unit, adu.pdu, panic);

@@ -19,6 +19,7 @@ use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tracing::debug;
 
+pub(super) use self::immediate::Progress;
 use super::entry::Entry;
 use super::scratch::Scratch;
 use super::shared::Shared;
@@ -32,35 +33,52 @@ const HEADER: usize = 7;
 const MAX_FRAME: usize = HEADER + MAX_PDU;
 
 /// Serves a connection until it ends, one way or another.
-pub(super) async fn run<S: Service>(io: impl Stream, service: Arc<S>, shared: Arc<Shared>, entry: Arc<Entry>) {
-    let mut line = Line { io, shared, entry };
-    if let Some(hooks) = &line.shared.hooks {
-        hooks.connected(&line.entry.peer);
-    }
-    let end = match immediate::serve(&mut line, &*service).await {
-        Left::Ended(end) => end,
+pub(super) async fn run<S: Service>(io: impl Stream, service: Arc<S>, known: Known) {
+    let mut line = Line { io, known };
+    match immediate::serve(&mut line, &*service).await {
+        Left::Ended(end) => line.known.log(&end),
         // Its state is larger: apart from the connection, so that the other way stays small.
-        Left::Slow(batch) => Box::pin(waiting::serve(&mut line, &service, batch)).await,
-    };
-    line.log(&end);
+        Left::Slow(batch) => Box::pin(run_waiting(line, service, batch)).await,
+    }
 }
 
-/// A connection, and what the server knows of it.
-struct Line<T> {
-    io: T,
-    shared: Arc<Shared>,
-    entry: Arc<Entry>,
+/// Serves the rest of a connection, whose service takes its time.
+pub(super) async fn run_waiting<S: Service>(mut line: Line<impl Stream>, service: Arc<S>, batch: Box<Scratch>) {
+    let end = waiting::serve(&mut line, &service, batch).await;
+    line.known.log(&end);
+}
+
+/// A connection.
+pub(super) struct Line<T> {
+    pub(super) io: T,
+    pub(super) known: Known,
+}
+
+/// What the server knows of a connection; as long as it lives, so does the connection in the server's table.
+pub(super) struct Known {
+    pub(super) shared: Arc<Shared>,
+    pub(super) entry: Arc<Entry>,
+}
+
+impl Known {
+    /// A connection that has been admitted.
+    pub(super) fn new(shared: Arc<Shared>, entry: Arc<Entry>) -> Self {
+        if let Some(hooks) = &shared.hooks {
+            hooks.connected(&entry.peer);
+        }
+        Self { shared, entry }
+    }
 }
 
 /// Why the immediate way was left.
-enum Left {
+pub(super) enum Left {
     Ended(End),
     /// The request at the front of the batch's rest was not answered at once.
     Slow(Box<Scratch>),
 }
 
 /// Why a connection ends.
-enum End {
+pub(super) enum End {
     /// The peer has closed it; how many bytes of a frame were left over.
     Closed(usize),
     /// A length field that cannot be.
@@ -91,8 +109,8 @@ impl<T: Stream> Line<T> {
         let came = buffer.filled().len();
         match polled {
             Poll::Ready(Ok(())) if came > 0 => {
-                if let Some(hooks) = &self.shared.hooks {
-                    hooks.received(&self.entry.peer, &scratch.input[kept.len()..kept.len() + came]);
+                if let Some(hooks) = &self.known.shared.hooks {
+                    hooks.received(&self.known.entry.peer, &scratch.input[kept.len()..kept.len() + came]);
                 }
                 if !kept.is_empty() {
                     scratch.input[..kept.len()].copy_from_slice(kept);
@@ -120,9 +138,9 @@ impl<T: Stream> Line<T> {
     #[inline(always)] // once a request: worth 20 instructions
     fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8], sent: &mut usize) -> Poll<Result<(), End>> {
         if *sent == 0
-            && let Some(hooks) = &self.shared.hooks
+            && let Some(hooks) = &self.known.shared.hooks
         {
-            hooks.sending(&self.entry.peer, bytes);
+            hooks.sending(&self.known.entry.peer, bytes);
         }
         while *sent < bytes.len() {
             match self.poll_write(cx, &bytes[*sent..]) {
@@ -130,14 +148,14 @@ impl<T: Stream> Line<T> {
                 Poll::Ready(Ok(written)) => *sent += written,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                 Poll::Pending => {
-                    self.entry.sending();
+                    self.known.entry.sending();
                     return Poll::Pending;
                 }
             }
         }
         // Streams with a buffer of their own (TLS) write when they are flushed; sockets do nothing.
         ready!(Pin::new(&mut self.io).poll_flush(cx))?;
-        self.entry.sent();
+        self.known.entry.sent();
         Poll::Ready(Ok(()))
     }
 
@@ -151,8 +169,11 @@ impl<T: Stream> Line<T> {
         }
         Pin::new(&mut self.io).poll_write(cx, bytes)
     }
+}
 
-    fn log(&self, end: &End) {
+impl Known {
+    /// Says why the connection has ended.
+    pub(super) fn log(&self, end: &End) {
         let (server, peer) = (&self.shared.options.name, &self.entry.peer);
         match end {
             End::Closed(0) | End::Stop => debug!(target: "dinrail::server", %server, %peer, "closed"),
@@ -168,7 +189,7 @@ impl<T: Stream> Line<T> {
     }
 }
 
-impl<T> Drop for Line<T> {
+impl Drop for Known {
     /// However it ends, by itself or by being cut off.
     fn drop(&mut self) {
         // Before a stop may return, which waits for the last connection to be released.

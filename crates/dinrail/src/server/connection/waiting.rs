@@ -22,7 +22,7 @@ use crate::transport::Stream;
 
 /// Serves a connection until it ends. Begins with the rest of `batch`, whose first request was not answered at once.
 pub(super) async fn serve<S: Service>(line: &mut Line<impl Stream>, service: &Arc<S>, batch: Box<Scratch>) -> End {
-    line.shared.count(batch.requests, batch.exceptions);
+    line.known.shared.count(batch.requests, batch.exceptions);
     let mut progress = Progress {
         bytes: batch.rest().to_vec(),
         came: Instant::now(),
@@ -90,7 +90,7 @@ impl Progress {
                 if self.peer_closed {
                     return Poll::Ready(End::Closed(self.bytes.len()));
                 }
-                if !line.entry.rest() {
+                if !line.known.entry.rest() {
                     return Poll::Ready(End::Stop);
                 }
             }
@@ -98,13 +98,13 @@ impl Progress {
                 ready!(pause.as_mut().poll(cx));
                 self.pause = None;
             }
-            if self.exchanges.len() >= line.shared.options.concurrency {
+            if self.exchanges.len() >= line.known.shared.options.concurrency {
                 return Poll::Pending;
             }
             if self.has_whole_request() {
                 continue;
             }
-            if self.unframeable.is_some() || self.peer_closed || line.entry.is_ending() {
+            if self.unframeable.is_some() || self.peer_closed || line.known.entry.is_ending() {
                 return Poll::Pending;
             }
             if let Err(end) = ready!(self.poll_read(cx, line)) {
@@ -116,7 +116,7 @@ impl Progress {
     /// Begins whole requests, as many as may be worked on at once.
     fn begin<S: Service>(&mut self, line: &Line<impl Stream>, service: &Arc<S>) {
         let mut used = 0;
-        while self.exchanges.len() < line.shared.options.concurrency && self.unframeable.is_none() {
+        while self.exchanges.len() < line.known.shared.options.concurrency && self.unframeable.is_none() {
             match adu::decode_mbap(&self.bytes[used..]) {
                 Decoded::Frame { adu, length } => {
                     used += length;
@@ -154,9 +154,9 @@ impl Progress {
             self.exchanges.pop_front();
         }
         if requests > 0 {
-            line.shared.count(requests, exceptions);
-            if let Some(rate) = &line.entry.rate {
-                let wait = rate.take(requests, line.shared.now());
+            line.known.shared.count(requests, exceptions);
+            if let Some(rate) = &line.known.entry.rate {
+                let wait = rate.take(requests, line.known.shared.now());
                 self.pause = (!wait.is_zero()).then(|| Box::pin(tokio::time::sleep(wait)));
             }
         }
@@ -172,7 +172,7 @@ impl Progress {
                 self.bytes = scratch.rest().to_vec();
                 self.came = Instant::now();
                 scratch.give_back();
-                if self.exchanges.is_empty() && !line.entry.begin(line.shared.coarse_now()) {
+                if self.exchanges.is_empty() && !line.known.entry.begin(line.known.shared.coarse_now()) {
                     return Poll::Ready(Err(End::Stop));
                 }
             }
@@ -192,8 +192,8 @@ fn exchange<S: Service>(
     asked: bool,
 ) -> Exchange {
     let mut frame = Box::new(Frame { bytes: [0; MAX_FRAME], length: 0 });
-    let asker = Asker { service: &**service, shared: &line.shared, peer: &line.entry.peer };
-    let reply = match line.shared.options.request_deadline {
+    let asker = Asker { service: &**service, shared: &line.known.shared, peer: &line.known.entry.peer };
+    let reply = match line.known.shared.options.request_deadline {
         Some(limit) if came.elapsed() >= limit => Some(Reply::Exception(ExceptionCode::ServerDeviceBusy)),
         _ if asked => None,
         _ => asker.ask_now(adu.unit, adu.pdu, &mut frame.bytes[HEADER..]),
@@ -202,7 +202,7 @@ fn exchange<S: Service>(
         frame.length = finish_frame(reply, &adu, &mut frame.bytes).unwrap_or(0);
         return Exchange::Done(frame);
     }
-    Exchange::Begun(Box::pin(answer(service.clone(), line.shared.clone(), line.entry.clone(), adu, frame)))
+    Exchange::Begun(Box::pin(answer(service.clone(), line.known.shared.clone(), line.known.entry.clone(), adu, frame)))
 }
 
 /// Answers one request, apart from the connection.
