@@ -251,7 +251,7 @@ impl<F> WriteNow for F
 where
     F: Fn(Write) -> Done + Send + std::marker::Sync + 'static,
 {
-    #[inline]
+    #[inline(always)]
     fn write_now(&self, write: Write) -> Done {
         self(write)
     }
@@ -308,12 +308,12 @@ macro_rules! store {
 
             #[inline]
             fn write_bits(&self, target: Target<'_>, values: Bits<'_>) -> Done {
-                self.on_write.write_now(write_of(target, values.into()))
+                self.on_write.write_now(write_of(target, |write| write.set_bits(values)))
             }
 
             #[inline]
             fn write_registers(&self, target: Target<'_>, values: Registers<'_>) -> Done {
-                self.on_write.write_now(write_of(target, values.into()))
+                self.on_write.write_now(write_of(target, |write| write.set_registers(values)))
             }
         })*
     };
@@ -337,11 +337,11 @@ macro_rules! data_model {
             }
 
             async fn write_bits(&self, target: Target<'_>, values: Bits<'_>) -> Done {
-                self.on_write.write(write_of(target, values.into())).await
+                self.on_write.write(write_of(target, |write| write.set_bits(values))).await
             }
 
             async fn write_registers(&self, target: Target<'_>, values: Registers<'_>) -> Done {
-                self.on_write.write(write_of(target, values.into())).await
+                self.on_write.write(write_of(target, |write| write.set_registers(values))).await
             }
         })*
     };
@@ -354,8 +354,11 @@ data_model! {
     (Async, Async): Async, Async;
 }
 
-#[inline]
-fn write_of(target: Target<'_>, values: Values) -> Write {
+/// Filled in place: the values are too large to be moved about.
+#[inline(always)]
+fn write_of(target: Target<'_>, fill: impl FnOnce(&mut Values)) -> Write {
     let Target { area, address, unit, peer, .. } = target;
-    Write { area, address, values, unit, peer: peer.clone() }
+    let mut write = Write { area, address, values: Values::none(), unit, peer: peer.clone() };
+    fill(&mut write.values);
+    write
 }

@@ -38,6 +38,27 @@ impl Values {
         this
     }
 
+    /// No values yet, to be filled in place.
+    #[inline]
+    pub(super) const fn none() -> Self {
+        Self { bits: false, count: 0, bytes: [0; MAX_BYTES] }
+    }
+
+    /// At most 125 of them.
+    #[inline]
+    pub(super) fn set_registers(&mut self, values: Registers<'_>) {
+        self.bits = false;
+        self.count = RegistersMut::over(&mut self.bytes).copy_from_registers(values) as u16;
+    }
+
+    /// At most 2000 of them.
+    pub(super) fn set_bits(&mut self, values: Bits<'_>) {
+        let count = values.len().min(MAX_BYTES * 8);
+        self.bits = true;
+        self.count = count as u16;
+        BitsMut::over(&mut self.bytes, count).copy_from_bits(values);
+    }
+
     /// How many registers or bits.
     pub fn len(&self) -> usize {
         self.count.into()
@@ -86,17 +107,16 @@ impl From<&[bool]> for Values {
 impl From<Registers<'_>> for Values {
     #[inline]
     fn from(values: Registers<'_>) -> Self {
-        let mut this = Self { bits: false, count: 0, bytes: [0; MAX_BYTES] };
-        this.count = RegistersMut::over(&mut this.bytes).copy_from_registers(values) as u16; // at most 125
+        let mut this = Self::none();
+        this.set_registers(values);
         this
     }
 }
 
 impl From<Bits<'_>> for Values {
     fn from(values: Bits<'_>) -> Self {
-        let count = values.len().min(MAX_BYTES * 8);
-        let mut this = Self { bits: true, count: count as u16, bytes: [0; MAX_BYTES] };
-        BitsMut::over(&mut this.bytes, count).copy_from_bits(values);
+        let mut this = Self::none();
+        this.set_bits(values);
         this
     }
 }
