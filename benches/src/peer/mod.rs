@@ -19,8 +19,10 @@ pub enum ServerName {
     Floor,
     /// The same on tokio: what a server on that runtime can't go below.
     BareTokio,
-    /// Ours.
+    /// Ours, on its own loop, as the binary serves.
     Dinrail,
+    /// Ours, in the runtime of the program that starts it.
+    DinrailRuntime,
     /// tokio-modbus with TCP_NODELAY.
     TokioModbus,
     /// tokio-modbus as it comes.
@@ -71,6 +73,7 @@ impl ServerName {
             Self::Floor => "floor (bare epoll)",
             Self::BareTokio => "bare tokio",
             Self::Dinrail => "**dinrail**",
+            Self::DinrailRuntime => "dinrail, caller's runtime",
             Self::TokioModbus => "tokio-modbus, TCP_NODELAY",
             Self::TokioModbusNagle => "tokio-modbus, as it comes",
             Self::Libmodbus => "libmodbus",

@@ -40,7 +40,13 @@ pub fn run(options: &Run) -> Result<()> {
         let counted: &[_] = if options.quick {
             &[ServerName::Dinrail]
         } else {
-            &[ServerName::Floor, ServerName::BareTokio, ServerName::Dinrail, ServerName::TokioModbus]
+            &[
+                ServerName::Floor,
+                ServerName::BareTokio,
+                ServerName::Dinrail,
+                ServerName::DinrailRuntime,
+                ServerName::TokioModbus,
+            ]
         };
         for &server in counted {
             instructions::add_to(&mut results, server);
@@ -55,7 +61,13 @@ pub fn run(options: &Run) -> Result<()> {
         clients::measure(&mut results, rounds, window)?;
     }
     if wanted(Part::Idle) {
-        let few = [ServerName::Floor, ServerName::BareTokio, ServerName::Dinrail, ServerName::TokioModbus];
+        let few = [
+            ServerName::Floor,
+            ServerName::BareTokio,
+            ServerName::Dinrail,
+            ServerName::DinrailRuntime,
+            ServerName::TokioModbus,
+        ];
         let others = [ServerName::Libmodbus, ServerName::Pymodbus, ServerName::ModbusSerial];
         for server in few.into_iter().chain(others.into_iter().filter(|_| !options.quick)) {
             idle::add_to(&mut results, server);

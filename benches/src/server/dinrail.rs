@@ -8,10 +8,10 @@ use dinrail::{Area, ExceptionCode, Service};
 
 use super::{announce, runtime, store};
 
-/// Serves until standard input closes.
-pub(super) fn serve(port: u16) -> Result<()> {
+/// Serves until standard input closes: on one loop of its own, or with `None` in this runtime.
+pub(super) fn serve(port: u16, threads: Option<usize>) -> Result<()> {
     runtime()?.block_on(async {
-        let options = Options::default().with_max_connections(100_000usize).with_threads(Some(1));
+        let options = Options::default().with_max_connections(100_000usize).with_threads(threads);
         let server = Server::tcp(format_args!("127.0.0.1:{port}"), registers()).with_options(options);
         announce(server.start().await?.port())?;
         Ok(server.serve().await?)

@@ -29,7 +29,8 @@ pub fn serve(server: ServerName, port: u16) -> Result<()> {
     match server {
         ServerName::Floor => floor::serve(listen(port)?),
         ServerName::BareTokio => bare_tokio::serve(listen(port)?),
-        ServerName::Dinrail => dinrail::serve(port),
+        ServerName::Dinrail => dinrail::serve(port, Some(1)),
+        ServerName::DinrailRuntime => dinrail::serve(port, None),
         ServerName::TokioModbus => tokio_modbus::serve(listen(port)?, true),
         ServerName::TokioModbusNagle => tokio_modbus::serve(listen(port)?, false),
         other => bail!("{} is not in this binary", other.label()),

@@ -36,7 +36,7 @@ const COMMANDS: Token = Token(usize::MAX);
 pub(super) fn start<S: Service>(name: &str, service: Arc<S>, runtime: Handle) -> io::Result<Sockets> {
     let poll = mio::Poll::new()?;
     let waker = mio::Waker::new(poll.registry(), COMMANDS)?;
-    let remote = Remote(Arc::new(Inbox { commands: Mutex::default(), waker }));
+    let remote = Remote(Arc::new(Inbox { commands: Mutex::new(Some(Vec::new())), waker }));
     let this = Loop { poll, remote: remote.clone(), connections: Slab::new(), service, runtime, closing: false };
     thread::Builder::new().name(name.to_owned()).spawn(move || this.run())?;
     Ok(Sockets(remote))
@@ -65,7 +65,8 @@ impl Drop for Sockets {
 pub(super) struct Remote(Arc<Inbox>);
 
 struct Inbox {
-    commands: Mutex<Vec<Command>>,
+    /// `None` when the loop has ended.
+    commands: Mutex<Option<Vec<Command>>>,
     waker: mio::Waker,
 }
 
@@ -84,14 +85,29 @@ impl Remote {
     }
 
     fn send(&self, command: Command) {
-        self.0.commands.lock().unwrap_or_else(PoisonError::into_inner).push(command);
-        if let Err(error) = self.0.waker.wake() {
+        let first = match &mut *self.0.commands.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(commands) => {
+                commands.push(command);
+                commands.len() == 1
+            }
+            // With the loop its connections have ended; a new one ends here.
+            None => false,
+        };
+        // The first command wakes the loop for all that come before it looks.
+        if first && let Err(error) = self.0.waker.wake() {
             error!(target: "dinrail::server", %error, "cannot wake the event loop");
         }
     }
 
     fn commands(&self) -> Vec<Command> {
-        std::mem::take(&mut self.0.commands.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut commands = self.0.commands.lock().unwrap_or_else(PoisonError::into_inner);
+        commands.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// No more commands are taken; those that were not obeyed are dropped, and with them their connections.
+    fn end(&self) {
+        let left = self.0.commands.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(left);
     }
 }
 
@@ -102,6 +118,12 @@ struct Loop<S> {
     service: Arc<S>,
     runtime: Handle,
     closing: bool,
+}
+
+impl<S> Drop for Loop<S> {
+    fn drop(&mut self) {
+        self.remote.end();
+    }
 }
 
 impl<S: Service> Loop<S> {

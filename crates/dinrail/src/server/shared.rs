@@ -2,12 +2,13 @@
 //! stop. Nothing here is locked while a request is answered.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::entry::Entry;
 use super::hooks::Hooks;
@@ -21,7 +22,7 @@ const TICK: Duration = Duration::from_millis(250);
 
 pub(super) struct Shared {
     pub(super) options: Options,
-    pub(super) hooks: Option<Arc<dyn Hooks>>,
+    hooks: Option<Arc<dyn Hooks>>,
     /// Which units are served; `None` for all.
     units: Option<Box<[bool; 256]>>,
     rates: Option<Rates>,
@@ -99,6 +100,16 @@ impl Shared {
             closed: Notify::new(),
             has_sweeper: AtomicBool::new(false),
             counters: Counters::default(),
+        }
+    }
+
+    /// Tells the hooks, if there are any. One that panics harms nothing but itself.
+    #[inline]
+    pub(super) fn tell(&self, what: impl FnOnce(&dyn Hooks)) {
+        if let Some(hooks) = &self.hooks
+            && catch_unwind(AssertUnwindSafe(|| what(&**hooks))).is_err()
+        {
+            error!(target: "dinrail::server", server = %self.options.name, "a hook panicked");
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod hostile;
 mod limits;
+mod on_threads;
 mod raw;
 mod s000_callbacks;
 mod s000_lifecycle;

@@ -71,9 +71,7 @@ impl<S: Service> Asker<'_, S> {
                 MissingUnit::Ignore => Reply::Silent,
             });
         }
-        if let Some(hooks) = &self.shared.hooks {
-            hooks.request(self.peer, unit, pdu);
-        }
+        self.shared.tell(|hooks| hooks.request(self.peer, unit, pdu));
         None
     }
 

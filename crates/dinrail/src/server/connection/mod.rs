@@ -63,9 +63,7 @@ pub(super) struct Known {
 impl Known {
     /// A connection that has been admitted.
     pub(super) fn new(shared: Arc<Shared>, entry: Arc<Entry>) -> Self {
-        if let Some(hooks) = &shared.hooks {
-            hooks.connected(&entry.peer);
-        }
+        shared.tell(|hooks| hooks.connected(&entry.peer));
         Self { shared, entry }
     }
 }
@@ -109,9 +107,8 @@ impl<T: Stream> Line<T> {
         let came = buffer.filled().len();
         match polled {
             Poll::Ready(Ok(())) if came > 0 => {
-                if let Some(hooks) = &self.known.shared.hooks {
-                    hooks.received(&self.known.entry.peer, &scratch.input[kept.len()..kept.len() + came]);
-                }
+                let bytes = &scratch.input[kept.len()..kept.len() + came];
+                self.known.shared.tell(|hooks| hooks.received(&self.known.entry.peer, bytes));
                 if !kept.is_empty() {
                     scratch.input[..kept.len()].copy_from_slice(kept);
                 }
@@ -137,10 +134,8 @@ impl<T: Stream> Line<T> {
     /// the connection counts as idle meanwhile.
     #[inline(always)] // once a request: worth 20 instructions
     fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8], sent: &mut usize) -> Poll<Result<(), End>> {
-        if *sent == 0
-            && let Some(hooks) = &self.known.shared.hooks
-        {
-            hooks.sending(&self.known.entry.peer, bytes);
+        if *sent == 0 {
+            self.known.shared.tell(|hooks| hooks.sending(&self.known.entry.peer, bytes));
         }
         while *sent < bytes.len() {
             match self.poll_write(cx, &bytes[*sent..]) {
@@ -193,9 +188,7 @@ impl Drop for Known {
     /// However it ends, by itself or by being cut off.
     fn drop(&mut self) {
         // Before a stop may return, which waits for the last connection to be released.
-        if let Some(hooks) = &self.shared.hooks {
-            hooks.disconnected(&self.entry.peer);
-        }
+        self.shared.tell(|hooks| hooks.disconnected(&self.entry.peer));
         self.shared.release(&self.entry);
     }
 }
