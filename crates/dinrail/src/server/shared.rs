@@ -106,9 +106,14 @@ impl Shared {
     /// Tells the hooks, if there are any. One that panics harms nothing but itself.
     #[inline]
     pub(super) fn tell(&self, what: impl FnOnce(&dyn Hooks)) {
-        if let Some(hooks) = &self.hooks
-            && catch_unwind(AssertUnwindSafe(|| what(&**hooks))).is_err()
-        {
+        if let Some(hooks) = &self.hooks {
+            self.tell_all(&**hooks, what);
+        }
+    }
+
+    #[cold]
+    fn tell_all(&self, hooks: &dyn Hooks, what: impl FnOnce(&dyn Hooks)) {
+        if catch_unwind(AssertUnwindSafe(|| what(hooks))).is_err() {
             error!(target: "dinrail::server", server = %self.options.name, "a hook panicked");
         }
     }
