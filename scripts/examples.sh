@@ -18,6 +18,9 @@ check() {
     echo "ok $name"
 }
 
+check custom_transport "read [1, 2, 3, 4, 0]; the server closed 1 connection when it stopped" \
+    "$examples/custom_transport"
+
 serving "$examples/callback_server" 127.0.0.1:0
 check callback_server $'230\n50' "$target/debug/dinrail" read "$address" hr:100 -n 2
 stop_servers
