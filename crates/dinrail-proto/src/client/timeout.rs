@@ -11,7 +11,10 @@ impl<const N: usize> Connection<N> {
     /// if nothing else happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let deadline = bits(self.open).map(|index| self.slots[index].deadline).min();
-        let idle = self.options.is_serial() && self.open == 0;
+        if !self.options.is_serial() {
+            return deadline;
+        }
+        let idle = self.open == 0;
         let ready =
             bits(if idle { self.waiting } else { 0 }).map(|index| self.line.ready_at(self.slots[index].unit)).min();
         let given_up = if idle { self.silence_given_up_at() } else { None };
