@@ -34,7 +34,7 @@ use self::transaction::Transactions;
 use crate::UnitId;
 use crate::adu::{Decoder, Side};
 use crate::error::EncodeError;
-use crate::pdu::{Pdu, Request, is_read};
+use crate::pdu::{FunctionCode, Pdu, Request, is_read};
 
 /// Why a call was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +126,7 @@ impl<const N: usize> Connection<N> {
     /// turnaround delay has passed.
     ///
     /// # Errors
-    /// [`StartError::Full`], and [`StartError::Invalid`] for a broadcast that reads.
+    /// [`StartError::Full`], and [`StartError::Invalid`] for a broadcast that reads and for bytes that are no request.
     pub fn start(&mut self, unit: UnitId, request: &Pdu, timeout: Duration) -> Result<CallId, StartError> {
         self.start_with(unit, timeout, |pdu| {
             *pdu = *request;
@@ -156,7 +156,12 @@ impl<const N: usize> Connection<N> {
         let index = lowest(!self.used).filter(|&index| index < N).ok_or(StartError::Full)?;
         let slot = &mut self.slots[index];
         fill(&mut slot.pdu).map_err(StartError::Invalid)?;
-        if self.options.is_serial() && unit.is_broadcast() && is_read(slot.pdu.as_bytes()) {
+        let Some(function) = FunctionCode::new(slot.pdu.function_byte()) else {
+            let what = "a request begins with a function code of 1 to 127";
+            return Err(StartError::Invalid(EncodeError::Field(what)));
+        };
+        let reads = is_read(slot.pdu.as_bytes()) || function == FunctionCode::READ_WRITE_MULTIPLE_REGISTERS;
+        if self.options.is_serial() && unit.is_broadcast() && reads {
             let what = "unit 0 is broadcast: nobody answers, so it cannot read";
             return Err(StartError::Invalid(EncodeError::Field(what)));
         }

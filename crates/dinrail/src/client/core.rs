@@ -88,6 +88,8 @@ pub(super) struct Core {
     /// Why there is no connection, or why the last one ended; `None` when the peer closed it.
     pub(super) failure: Option<Arc<io::Error>>,
     pub(super) reconnects: u64,
+    /// Whether anything has come over the present connection.
+    pub(super) heard: bool,
     input: Box<[u8]>,
     filled: usize,
     output: Box<[u8]>,
@@ -99,6 +101,8 @@ pub(super) struct Core {
     burst_end: Option<Instant>,
     /// Whether a lone call may pump.
     direct: bool,
+    /// Whether requests wait for the line to be free.
+    pub(super) is_serial: bool,
     epoch: tokio::time::Instant,
 }
 
@@ -118,6 +122,7 @@ impl Core {
             armed: None,
             failure: None,
             reconnects: 0,
+            heard: false,
             input: vec![0; room].into_boxed_slice(),
             filled: 0,
             output: vec![0; room].into_boxed_slice(),
@@ -126,6 +131,7 @@ impl Core {
             burst,
             burst_end: None,
             direct: depth == 1 && burst == Burst::Never,
+            is_serial: framing != Framing::Tcp,
             epoch: tokio::time::Instant::now(),
         }
     }
@@ -200,17 +206,17 @@ impl Core {
         until: Option<CallId>,
     ) -> Result<(), Option<io::Error>> {
         for _ in 0..MAX_ROUNDS {
-            self.write(cx, now)?;
+            // Reading comes first: what is sent must not go into a connection that the peer has closed already.
             match self.read(cx, now) {
                 Poll::Ready(read) => read?,
-                Poll::Pending => return Ok(()),
+                Poll::Pending => return self.write(cx, now),
             }
             if until.is_some_and(|call| self.connection.has_ended(call)) {
                 return Ok(());
             }
         }
         cx.waker().wake_by_ref();
-        Ok(())
+        self.write(cx, now)
     }
 
     fn write(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(), Option<io::Error>> {
@@ -249,6 +255,7 @@ impl Core {
         if read == 0 {
             return Poll::Ready(Err(None));
         }
+        self.heard = true;
         let end = self.filled + read;
         let used = self.connection.handle_input(now, &mut self.input[..end]).map_err(|unframeable| {
             let what = format!("the peer does not speak Modbus TCP: a frame of length {}", unframeable.length);
@@ -306,12 +313,14 @@ impl Core {
             // They waited for their turn so far; now they wait for a connection.
             caller.give_up = now + caller.timeout;
         }
+        self.queue.renew(now);
         self.wake_callers();
         self.wake_driver();
     }
 
     pub(super) fn install(&mut self, stream: Box<dyn Stream>) {
         self.link = Link::Up(stream);
+        self.heard = false;
         self.pump = Pump::Driver;
         self.failure = None;
     }

@@ -31,6 +31,8 @@ pub(super) async fn run<C: Connect>(shared: Arc<Shared>, connector: C, options: 
     let shared = &*guard.0;
     let mut first = !matches!(shared.lock().link, Link::Up(_));
     let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
+    // Connections in a row over which nothing has come: a peer that accepts and closes is not worth a storm.
+    let mut useless = 0;
     loop {
         if first {
             // A lazy client connects when it is first used.
@@ -39,13 +41,14 @@ pub(super) async fn run<C: Connect>(shared: Arc<Shared>, connector: C, options: 
             }
         } else {
             poll_fn(|cx| poll_up(shared, cx, timer.as_mut())).await;
+            useless = if shared.lock().heard { 0 } else { useless + 1 };
         }
         let backoff = match (first, options.reconnect) {
             (_, Some(backoff)) => backoff,
             (true, None) => Backoff::default(),
             (false, None) => return give_up(shared),
         };
-        let lost = !first;
+        let lost = (!first).then_some(useless);
         if !connect(shared, timer.as_mut(), &connector, &options, backoff, lost).await {
             return;
         }
@@ -74,19 +77,22 @@ fn used(shared: &Shared) -> Poll<()> {
     if shared.lock().connection.is_idle() { Poll::Pending } else { Poll::Ready(()) }
 }
 
-/// Connects, after a wait when a connection was lost, and again until it works. `false` when the client was closed.
+/// Connects, after a wait when a connection was `lost` (the longer, the more useless ones there were before it), and
+/// again until it works. `false` when the client was closed.
 async fn connect<C: Connect>(
     shared: &Shared,
     mut timer: Pin<&mut Sleep>,
     connector: &C,
     options: &Options,
     backoff: Backoff,
-    lost: bool,
+    lost: Option<u32>,
 ) -> bool {
+    // The first useless connection is an ordinary loss.
+    let mut tries = lost.unwrap_or(0).saturating_sub(1);
+    let lost = lost.is_some();
     if lost {
-        info!(peer = %shared.peer, "the connection was lost; connecting again in {:?}", backoff.wait(0));
+        info!(peer = %shared.peer, "the connection was lost; connecting again in {:?}", backoff.wait(tries));
     }
-    let mut tries = 0;
     loop {
         if lost || tries > 0 {
             let wait = tokio::time::sleep(backoff.wait(tries));

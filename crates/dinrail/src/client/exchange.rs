@@ -77,6 +77,11 @@ impl<T, F: FnMut(&Pdu) -> T> Future for Exchange<'_, F> {
         };
         if polled.is_ready() {
             self.stage = Stage::Ended;
+            // A call that was let in and could not be sent has left its slot to the next.
+            if core.queue.is_waiting() {
+                let room = core.connection.room();
+                core.queue.grant(room);
+            }
         }
         polled
     }
@@ -88,8 +93,8 @@ impl<T, F: FnMut(&Pdu) -> T> Exchange<'_, F> {
             return Poll::Ready(Err(error));
         }
         if !core.queue.lets_in(core.connection.room()) {
-            let give_up = core.now() + self.timeout;
-            self.stage = Stage::Queued(core.queue.push(cx.waker().clone(), give_up));
+            let now = core.now();
+            self.stage = Stage::Queued(core.queue.push(cx.waker().clone(), now, self.timeout));
             return Poll::Pending;
         }
         self.start(core, cx)
@@ -160,8 +165,10 @@ impl<T, F: FnMut(&Pdu) -> T> Exchange<'_, F> {
         since: Instant,
     ) -> Poll<Result<Option<T>, Error>> {
         if core.pump == Pump::Caller(call) && !core.connection.has_ended(call) {
-            // There is nothing to send, so it does not matter that `since` is not now.
-            if let Err(failure) = core.pump(cx, since, Some(call)) {
+            // On TCP it was sent when it was started, so it does not matter that `since` is not now. On a serial line it
+            // may have waited for silence, or for a late reply, and is sent now.
+            let now = if core.is_serial { core.now() } else { since };
+            if let Err(failure) = core.pump(cx, now, Some(call)) {
                 let now = core.now();
                 core.lose(failure, now);
             }

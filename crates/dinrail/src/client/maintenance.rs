@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::Client;
+use super::exchange::Asked;
 use crate::Error;
 use crate::proto::pdu::device_id::ReadDeviceId;
 use crate::proto::pdu::diagnostics::Diagnostic;
-use crate::proto::{Request, Response};
+use crate::proto::{Pdu, Request, Response};
 
 /// How many replies of [`Client::read_device_identification`] are followed; 256 objects are at most so many.
 const MAX_SEGMENTS: usize = 256;
@@ -106,13 +107,17 @@ impl Client {
     }
 
     /// Calls any diagnostic sub-function (FC 8) and returns the data of the reply: two bytes, or for
-    /// [`Diagnostic::RETURN_QUERY_DATA`] those that were sent.
+    /// [`Diagnostic::RETURN_QUERY_DATA`] those that were sent; none after [`Diagnostic::FORCE_LISTEN_ONLY`], which no device
+    /// answers.
     pub async fn diagnostics(&self, sub_function: Diagnostic, data: &[u8]) -> Result<Vec<u8>, Error> {
-        self.ask(&Request::Diagnostics { sub_function, data }, |response| match response {
-            Response::Diagnostics { data, .. } => Some(data.to_vec()),
-            _ => None,
-        })
-        .await
+        let request = Request::Diagnostics { sub_function, data };
+        let taken = |pdu: &Pdu| match Response::decode(&request, pdu.as_bytes()) {
+            Ok(Response::Diagnostics { data, .. }) => data.to_vec(),
+            _ => Vec::new(),
+        };
+        // A broadcast, and what silences the device, have no reply and so no data.
+        let reply = self.exchange(self.unit, Asked::Request(&request), self.retry, taken).await?;
+        Ok(reply.unwrap_or_default())
     }
 
     /// Has the device send `data` back (FC 8 / 0); it is checked that it comes back unchanged.

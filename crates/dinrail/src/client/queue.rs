@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::task::Waker;
+use std::time::Duration;
 
 use crate::proto::Instant;
 
@@ -25,6 +26,7 @@ struct Entry {
     place: Place,
     waker: Waker,
     give_up: Instant,
+    patience: Duration,
 }
 
 /// Tickets are numbered one by one, so an entry is found by its distance from the first.
@@ -42,9 +44,10 @@ impl Queue {
         self.waiting == 0 && free > self.granted
     }
 
-    pub(super) fn push(&mut self, waker: Waker, give_up: Instant) -> Ticket {
+    /// `patience` is how long it waits for a connection from `now` on, should there be none.
+    pub(super) fn push(&mut self, waker: Waker, now: Instant, patience: Duration) -> Ticket {
         self.waiting += 1;
-        self.entries.push_back(Entry { place: Place::Waiting, waker, give_up });
+        self.entries.push_back(Entry { place: Place::Waiting, waker, give_up: now + patience, patience });
         Ticket(self.first + self.entries.len() as u64 - 1)
     }
 
@@ -100,6 +103,13 @@ impl Queue {
                 entry.waker.wake_by_ref();
                 self.waiting -= 1;
             }
+        }
+    }
+
+    /// They waited for their turn so far; from now on they wait for a connection.
+    pub(super) fn renew(&mut self, now: Instant) {
+        for entry in &mut self.entries {
+            entry.give_up = now + entry.patience;
         }
     }
 

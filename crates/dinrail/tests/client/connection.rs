@@ -243,3 +243,100 @@ async fn a_request_that_is_not_allowed_is_not_sent() {
     drop(client);
     assert_eq!(peer.try_asked().await, None);
 }
+
+#[tokio::test]
+async fn s003_20_a_call_after_the_peer_has_closed_is_sent_over_a_new_connection() {
+    let (listener, address) = fake::listen().await;
+    let client = Client::connect(address).await.expect("a connection");
+    let mut first = Peer::accept(&listener).await;
+    let (read, ()) = tokio::join!(client.read_holding_registers(1, 1), async {
+        let asked = first.asked().await;
+        first.send(&asked.registers(0)).await;
+    });
+    assert_eq!(read.expect("an answer"), [1]);
+    drop(first);
+    sleep(Duration::from_millis(20)).await;
+    // The close has come before the write was asked for: it was certainly not done.
+    tokio::spawn(async move {
+        let mut second = Peer::accept(&listener).await;
+        let asked = second.asked().await;
+        second.send(&asked.frame(&asked.pdu.clone())).await;
+        second.try_asked().await
+    });
+    client.write_register(1, 2).await.expect("done over a new connection");
+}
+
+#[tokio::test]
+async fn a_server_that_accepts_and_closes_is_not_stormed() {
+    let (listener, address) = fake::listen().await;
+    let options = Options::default().with_reconnect(Backoff::new(Duration::from_millis(10), Duration::from_secs(10)));
+    let client = Client::connect_with(Tcp::new(address), options).await.expect("a connection");
+    let mut accepted = 0;
+    let _ = timeout(Duration::from_millis(800), async {
+        loop {
+            drop(Peer::accept(&listener).await);
+            accepted += 1;
+        }
+    })
+    .await;
+    // After 10, 20, 40, 80, 160 and 320 ms.
+    assert!((4..=8).contains(&accepted), "{accepted} connections in 0.8 s");
+    drop(client);
+}
+
+#[tokio::test]
+async fn a_server_that_closes_after_each_answer_is_found_again_at_once() {
+    let (listener, address) = fake::listen().await;
+    let options = Options::default().with_reconnect(Backoff::new(Duration::from_millis(10), Duration::from_secs(10)));
+    let client = Client::connect_with(Tcp::new(address), options).await.expect("a connection");
+    tokio::spawn(async move {
+        loop {
+            let mut peer = Peer::accept(&listener).await;
+            let asked = peer.asked().await;
+            peer.send(&asked.registers(0)).await;
+        }
+    });
+    let started = Instant::now();
+    for address in 0..10 {
+        assert_eq!(client.read_holding_registers(address, 1).await.expect("an answer"), [address]);
+        sleep(Duration::from_millis(5)).await;
+    }
+    assert!(started.elapsed() < Duration::from_millis(600), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn calls_in_the_queue_wait_for_the_next_connection_too() {
+    let (listener, address) = fake::listen().await;
+    let options = Options::default().with_timeout(Duration::from_millis(200));
+    let client = Client::connect_with(Tcp::new(address), options).await.expect("a connection");
+    tokio::spawn(async move {
+        let mut peer = Peer::accept(&listener).await;
+        for _ in 0..20 {
+            let asked = peer.asked().await;
+            sleep(Duration::from_millis(20)).await;
+            peer.send(&asked.registers(0)).await;
+        }
+        drop(peer);
+        Peer::accept(&listener).await.serve().await;
+    });
+    let mut calls = tokio::task::JoinSet::new();
+    for address in 0..60 {
+        let client = client.clone();
+        calls.spawn(async move { client.read_holding_registers(address, 1).await });
+    }
+    let results = calls.join_all().await;
+    let errors: Vec<_> = results.into_iter().filter_map(Result::err).collect();
+    assert!(errors.iter().all(|error| matches!(error, Error::Lost { .. })) && errors.len() <= 1, "{errors:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_begin_with_no_function_code_are_not_sent() {
+    let (client, mut peer) = pipe(Options::default());
+    for byte in [0, 0x80, 0x83, 0xFF] {
+        let pdu = dinrail::proto::Pdu::new(&[byte, 1]).expect("a PDU");
+        let error = client.call_pdu(&pdu).await.expect_err("no request");
+        assert!(matches!(error, Error::Invalid(_)) && error.to_string().starts_with("not sent"), "{error}");
+    }
+    drop(client);
+    assert_eq!(peer.try_asked().await, None);
+}

@@ -137,3 +137,11 @@ async fn device_identification_is_followed_to_its_end() {
     };
     tokio::join!(calls, server);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_diagnostic_that_nobody_answers_gives_no_data() {
+    let (client, mut peer) = pipe(Options::default());
+    let data = client.diagnostics(Diagnostic::FORCE_LISTEN_ONLY, &[0, 0]).await.expect("it was sent");
+    assert_eq!(data, []);
+    assert_eq!(peer.asked().await.pdu, [8, 0, 4, 0, 0]);
+}

@@ -205,3 +205,29 @@ async fn it_can_be_used_from_many_threads() {
     work.await.expect("no panic");
     runtime.shutdown_background();
 }
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_turn_out_to_be_illegal_hold_up_no_other() {
+    let (client, mut peer) = pipe(Options::default().with_depth(16usize));
+    tokio::spawn(async move {
+        // All at once, so that no later answer helps the call behind them.
+        let mut answers = Vec::new();
+        for _ in 0..16 {
+            answers.extend(peer.asked().await.registers(0));
+        }
+        peer.send(&answers).await;
+        peer.serve().await;
+    });
+    let mut calls = tokio::task::JoinSet::new();
+    // As many as there are slots, then as many that cannot be sent, then one more: all in the order of their spawning.
+    for count in [[1; 16], [126; 16]].concat().into_iter().chain([1]) {
+        let client = client.clone();
+        calls.spawn(async move { (count, client.read_holding_registers(0, count).await) });
+    }
+    let started = Instant::now();
+    while let Some(result) = calls.join_next().await {
+        let (count, read) = result.expect("no panic");
+        assert_eq!(read.is_ok(), count == 1);
+    }
+    assert!(started.elapsed() < Duration::from_millis(50), "{:?}", started.elapsed());
+}

@@ -66,3 +66,34 @@ async fn a_late_reply_is_not_the_next_calls() {
     tokio::join!(calls, server);
     assert_eq!(client.stats().late, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waited_for_a_late_reply_still_has_its_whole_timeout() {
+    let (client, mut line) = line(Options::default());
+    let server = async {
+        asked(&mut line).await;
+        tokio::time::sleep(Duration::from_millis(1900)).await;
+        line.write_all(&frame(1, &[3, 2, 0, 1])).await.expect("a client");
+        asked(&mut line).await;
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        line.write_all(&frame(1, &[3, 2, 0, 2])).await.expect("a client");
+    };
+    let calls = async {
+        assert!(client.read_holding_registers(1, 1).await.expect_err("no answer").is_timeout());
+        // Sent 0.9 s from now, when the late reply has come, and answered 0.8 s after that.
+        assert_eq!(client.read_holding_registers(2, 1).await.expect("an answer"), [2]);
+    };
+    tokio::join!(calls, server);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_that_would_read_is_not_sent() {
+    let (client, mut line) = line(Options::default());
+    let all = client.unit(0);
+    let error = all.read_write_registers(0, 1, 0, &[7]).await.expect_err("nobody answers");
+    assert!(matches!(error, dinrail::Error::Invalid(_)) && error.to_string().starts_with("not sent"), "{error}");
+    drop((client, all));
+    let mut sent = Vec::new();
+    line.read_to_end(&mut sent).await.expect("the end");
+    assert_eq!(sent, [], "nobody has written anything");
+}
