@@ -1,7 +1,10 @@
 //! Accepting connections. No error of `accept` ever ends a listener: when descriptors run out it waits and goes on.
 
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tracing::{debug, warn};
@@ -18,6 +21,9 @@ const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// Takes connections that have been admitted.
 pub(super) trait Place<T>: Send {
     fn take(&mut self, io: T, known: Known);
+
+    /// There are no more for the time being.
+    fn flush(&mut self) {}
 }
 
 /// A task for each connection, on the runtime that accepts them.
@@ -38,14 +44,20 @@ pub(super) async fn run<L: Listener>(mut listener: L, mut place: impl Place<L::S
         tokio::spawn(shared.clone().sweep());
     }
     let mut pause = Duration::ZERO;
-    let stopping = shared.until_stopping();
-    tokio::pin!(stopping);
+    let mut stopping = pin!(shared.until_stopping());
     loop {
-        let accepted = tokio::select! {
-            biased;
-            () = &mut stopping => break,
-            accepted = listener.accept() => accepted,
-        };
+        let mut accept = pin!(listener.accept());
+        let next = poll_fn(|cx| {
+            if stopping.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            let polled = accept.as_mut().poll(cx);
+            if polled.is_pending() {
+                place.flush();
+            }
+            polled.map(Some)
+        });
+        let Some(accepted) = next.await else { break };
         match accepted {
             Ok((io, peer)) => {
                 pause = Duration::ZERO;

@@ -39,24 +39,34 @@ pub(super) fn start<S: Service>(name: &str, service: Arc<S>, runtime: Handle) ->
     let remote = Remote(Arc::new(Inbox { commands: Mutex::new(Some(Vec::new())), waker }));
     let this = Loop { poll, remote: remote.clone(), connections: Slab::new(), service, runtime, closing: false };
     thread::Builder::new().name(name.to_owned()).spawn(move || this.run())?;
-    Ok(Sockets(remote))
+    Ok(Sockets { remote, accepted: Vec::new() })
 }
 
-/// Hands connections over to the loop; dropping it lets the loop end.
-pub(super) struct Sockets(Remote);
+/// Hands connections over to the loop, all at once that come at once; dropping it lets the loop end.
+pub(super) struct Sockets {
+    remote: Remote,
+    accepted: Vec<(std::net::TcpStream, Known)>,
+}
 
 impl Place<TcpStream> for Sockets {
     fn take(&mut self, io: TcpStream, known: Known) {
         match io.into_std() {
-            Ok(io) => self.0.send(Command::Adopt(io, known)),
+            Ok(io) => self.accepted.push((io, known)),
             Err(error) => debug!(target: "dinrail::server", peer = %known.entry.peer, %error, "closed"),
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.accepted.is_empty() {
+            self.remote.send(Command::Adopt(std::mem::take(&mut self.accepted)));
         }
     }
 }
 
 impl Drop for Sockets {
     fn drop(&mut self) {
-        self.0.send(Command::End);
+        self.flush();
+        self.remote.send(Command::End);
     }
 }
 
@@ -71,7 +81,7 @@ struct Inbox {
 }
 
 enum Command {
-    Adopt(std::net::TcpStream, Known),
+    Adopt(Vec<(std::net::TcpStream, Known)>),
     /// End a connection that has been marked to end.
     Close(usize),
     /// No more connections will come.
@@ -194,7 +204,7 @@ impl<S: Service> Loop<S> {
     fn obey(&mut self) {
         for command in self.remote.commands() {
             match command {
-                Command::Adopt(io, known) => self.adopt(io, known),
+                Command::Adopt(accepted) => accepted.into_iter().for_each(|(io, known)| self.adopt(io, known)),
                 // The key may belong to another connection by now, which is not to end.
                 Command::Close(key) => {
                     let ending = |(line, _): &(Line<Socket>, _)| line.known.entry.is_ending();
