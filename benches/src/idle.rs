@@ -10,7 +10,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::cli::Idle;
 use crate::frame::{Image, Kind, is_right, push_request};
-use crate::machine::{allow_connections, share_one_processor};
+use crate::machine::allow_connections;
 use crate::peer::ServerName;
 use crate::process::Server;
 use crate::results::{IdleFigure, Results};
@@ -30,7 +30,6 @@ const PATIENCE: u32 = 3;
 /// The command `idle`.
 pub fn run(options: &Idle) -> Result<()> {
     allow_connections(options.connections)?;
-    share_one_processor()?;
     for &server in &options.servers {
         if let Some(Err(missing)) = server.program() {
             bail!("{}: {missing}", server.label());

@@ -1,10 +1,13 @@
 //! Connecting, losing the connection, closing it.
 
+use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use dinrail::client::{Backoff, Options};
-use dinrail::transport::Tcp;
+use dinrail::transport::{Connect, Tcp};
 use dinrail::{Client, Error};
+use tokio::io::DuplexStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::fake::{self, Peer, pipe};
@@ -339,4 +342,36 @@ async fn bytes_that_begin_with_no_function_code_are_not_sent() {
     }
     drop(client);
     assert_eq!(peer.try_asked().await, None);
+}
+
+/// Servers in memory that answer, and close a connection after ten seconds.
+struct ClosesAfterTenSeconds;
+
+impl fmt::Display for ClosesAfterTenSeconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a server that closes after ten seconds")
+    }
+}
+
+impl Connect for ClosesAfterTenSeconds {
+    type Stream = DuplexStream;
+
+    async fn connect(&self) -> io::Result<DuplexStream> {
+        let (ours, theirs) = tokio::io::duplex(1024);
+        tokio::spawn(timeout(Duration::from_secs(10), Peer(theirs).serve()));
+        Ok(ours)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_closes_idle_connections_is_found_again_at_once() {
+    let client = Client::connect_with(ClosesAfterTenSeconds, Options::default()).await.expect("a connection");
+    // Idle for ten minutes, over which connections come and go unused.
+    for _ in 0..60 {
+        sleep(Duration::from_millis(9_950)).await;
+        let connected = client.is_connected();
+        sleep(Duration::from_millis(150)).await;
+        assert!(connected || client.is_connected(), "it does not wait for longer than the least wait");
+    }
+    assert_eq!(client.read_holding_registers(3, 1).await.expect("an answer"), [3]);
 }

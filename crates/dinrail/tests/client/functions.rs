@@ -145,3 +145,9 @@ async fn a_diagnostic_that_nobody_answers_gives_no_data() {
     assert_eq!(data, []);
     assert_eq!(peer.asked().await.pdu, [8, 0, 4, 0, 0]);
 }
+
+#[test]
+fn options_take_plain_numbers() {
+    let options = Options::default().with_depth(4).with_unit(9);
+    assert_eq!((options.depth, options.unit.0), (4, 9));
+}

@@ -10,7 +10,7 @@ use dinrail::Client;
 use dinrail::client::Options;
 use tokio::time::{Instant, sleep};
 
-use crate::fake::{self, pipe};
+use crate::fake::{self, Peer, pipe};
 
 #[tokio::test(start_paused = true)]
 async fn s003_2_devices_are_read_at_the_same_time() {
@@ -33,16 +33,30 @@ async fn s003_2_devices_are_read_at_the_same_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn s003_15_16_calls_go_to_unit_1_unless_said_otherwise() {
-    let (client, mut peer) = pipe(Options::default());
-    let server = tokio::spawn(async move {
-        let mut units = Vec::new();
-        while let Some(asked) = peer.try_asked().await {
-            units.push(asked.unit);
-            peer.send(&asked.registers(0)).await;
-        }
-        units
-    });
+async fn s003_15_calls_go_to_unit_1_unless_said_otherwise() {
+    let (client, peer) = pipe(Options::default());
+    let server = tokio::spawn(units_asked(peer));
+    client.read_holding_registers(0, 1).await.expect("an answer");
+    let client = client.unit(9);
+    client.write_register(0, 1).await.expect_err("that peer answers with registers");
+    drop(client);
+    assert_eq!(server.await.expect("no panic"), [1, 9]);
+}
+
+/// Answers everything with registers, and says which units were asked.
+async fn units_asked(mut peer: Peer<tokio::io::DuplexStream>) -> Vec<u8> {
+    let mut units = Vec::new();
+    while let Some(asked) = peer.try_asked().await {
+        units.push(asked.unit);
+        peer.send(&asked.registers(0)).await;
+    }
+    units
+}
+
+#[tokio::test(start_paused = true)]
+async fn s003_16_a_handle_for_each_unit() {
+    let (client, peer) = pipe(Options::default());
+    let server = tokio::spawn(units_asked(peer));
     client.read_holding_registers(0, 1).await.expect("an answer");
     client.unit(17).read_holding_registers(0, 1).await.expect("an answer");
     client.unit(0).read_holding_registers(0, 1).await.expect("an answer");

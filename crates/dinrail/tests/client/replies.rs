@@ -116,7 +116,7 @@ async fn a_reply_may_come_byte_by_byte_and_two_in_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn s003_13_14_an_exception_is_an_error_with_its_code() {
+async fn s003_13_an_exception_is_an_error_with_its_code() {
     let (client, mut peer) = pipe(Options::default());
     tokio::spawn(async move {
         for code in [2, 6, 0x0B, 0x55] {
@@ -137,6 +137,19 @@ async fn s003_13_14_an_exception_is_an_error_with_its_code() {
         Some(0x55)
     );
     assert_eq!(client.read_holding_registers(3, 1).await.expect("the connection is sound"), [3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s003_14_an_exception_brings_no_values() {
+    let (client, mut peer) = pipe(Options::default());
+    tokio::spawn(async move {
+        let asked = peer.asked().await;
+        assert_eq!(asked.pdu[0], 3);
+        peer.send(&asked.frame(&[0x83, 2])).await;
+    });
+    let mut values = [7; 3];
+    let error = client.read_holding_registers_into(0, &mut values).await.expect_err("an exception");
+    assert_eq!((error.exception(), values), (Some(ExceptionCode::IllegalDataAddress), [7; 3]));
 }
 
 #[tokio::test]
