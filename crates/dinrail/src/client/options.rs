@@ -61,7 +61,7 @@ macro_rules! with {
             $(
                 $(#[$doc])*
                 #[must_use]
-                pub fn $name(mut self, $field: impl Into<$type>) -> Self {
+                pub fn $name(mut self, $field: $type) -> Self {
                     self.$field = $field.into();
                     self
                 }
@@ -72,7 +72,7 @@ macro_rules! with {
 
 with! {
     /// Sets [`unit`](Self::unit).
-    with_unit, unit: UnitId;
+    with_unit, unit: impl Into<UnitId>;
     /// Sets [`timeout`](Self::timeout).
     with_timeout, timeout: Duration;
     /// Sets [`depth`](Self::depth).
@@ -80,13 +80,13 @@ with! {
     /// Sets [`connect_timeout`](Self::connect_timeout).
     with_connect_timeout, connect_timeout: Duration;
     /// Sets [`reconnect`](Self::reconnect).
-    with_reconnect, reconnect: Option<Backoff>;
+    with_reconnect, reconnect: impl Into<Option<Backoff>>;
     /// Sets [`retry`](Self::retry).
     with_retry, retry: Retry;
     /// Sets [`broadcast_delay`](Self::broadcast_delay).
     with_broadcast_delay, broadcast_delay: Duration;
     /// Sets [`quarantine`](Self::quarantine).
-    with_quarantine, quarantine: Option<Duration>;
+    with_quarantine, quarantine: impl Into<Option<Duration>>;
     /// Sets [`local_echo`](Self::local_echo).
     with_local_echo, local_echo: bool;
     /// Sets [`custom_lengths`](Self::custom_lengths).
