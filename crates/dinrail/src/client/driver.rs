@@ -13,6 +13,9 @@ use super::core::{Core, Link, Pump, Shared};
 use super::{Backoff, Options};
 use crate::transport::Connect;
 
+/// A connection that ends sooner, and over which nothing has come, was refused in fact.
+const BRIEF: Duration = Duration::from_secs(1);
+
 /// Whatever ends the driver, the runtime's end among it, ends the calls too.
 struct CloseOnDrop(Arc<Shared>);
 
@@ -31,8 +34,8 @@ pub(super) async fn run<C: Connect>(shared: Arc<Shared>, connector: C, options: 
     let shared = &*guard.0;
     let mut first = !matches!(shared.lock().link, Link::Up(_));
     let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
-    // Connections in a row over which nothing has come: a peer that accepts and closes is not worth a storm.
-    let mut useless = 0;
+    // Brief connections in a row over which nothing has come: a peer that accepts and closes is not worth a storm.
+    let mut useless = 0u32;
     loop {
         if first {
             // A lazy client connects when it is first used.
@@ -40,8 +43,11 @@ pub(super) async fn run<C: Connect>(shared: Arc<Shared>, connector: C, options: 
                 return;
             }
         } else {
+            let since = tokio::time::Instant::now();
             poll_fn(|cx| poll_up(shared, cx, timer.as_mut())).await;
-            useless = if shared.lock().heard { 0 } else { useless + 1 };
+            // One that nobody has used for a while and that the peer then closes is as good as any.
+            let useful = since.elapsed() >= BRIEF || shared.lock().heard;
+            useless = if useful { 0 } else { useless.saturating_add(1) };
         }
         let backoff = match (first, options.reconnect) {
             (_, Some(backoff)) => backoff,
