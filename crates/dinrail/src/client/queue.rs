@@ -72,6 +72,10 @@ impl Queue {
             self.entries.pop_front();
             self.first += 1;
         }
+        // Nobody holds the ticket of one that has left, so its number may be given again.
+        while self.entries.back().is_some_and(|entry| entry.place == Place::Left) {
+            self.entries.pop_back();
+        }
     }
 
     pub(super) fn is_waiting(&self) -> bool {
@@ -116,5 +120,26 @@ impl Queue {
     /// When the first of those who wait loses patience.
     pub(super) fn give_up(&self) -> Option<Instant> {
         self.entries.iter().filter(|entry| entry.place == Place::Waiting).map(|entry| entry.give_up).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_that_leave_take_no_room_behind_one_that_stays() {
+        let mut queue = Queue::default();
+        let push = |queue: &mut Queue| queue.push(Waker::noop().clone(), Instant::ZERO, Duration::ZERO);
+        let first = push(&mut queue);
+        for _ in 0..1000 {
+            let ticket = push(&mut queue);
+            assert_eq!(queue.poll(ticket, Waker::noop()), Place::Waiting);
+            queue.leave(ticket);
+        }
+        assert_eq!(queue.entries.len(), 1);
+        assert_eq!(queue.poll(first, Waker::noop()), Place::Waiting);
+        queue.leave(first);
+        assert!(queue.entries.is_empty() && !queue.is_waiting());
     }
 }
