@@ -107,7 +107,12 @@ impl From<String> for Tcp {
 
 impl From<SocketAddr> for Tcp {
     fn from(address: SocketAddr) -> Self {
-        (address.ip().to_string(), address.port()).into()
+        let host = match address {
+            // A link-local address is one only together with its interface.
+            SocketAddr::V6(address) if address.scope_id() != 0 => format!("{}%{}", address.ip(), address.scope_id()),
+            address => address.ip().to_string(),
+        };
+        (host, address.port()).into()
     }
 }
 
@@ -153,5 +158,15 @@ mod tests {
         let address: SocketAddr = "[::1]:1502".parse().expect("an address");
         assert_eq!(Tcp::from(address).to_string(), "[::1]:1502");
         assert_eq!(Tcp::from(("plc", 1502)).to_string(), "plc:1502");
+    }
+
+    #[tokio::test]
+    async fn a_link_local_address_keeps_its_interface() {
+        let link_local =
+            SocketAddr::V6(std::net::SocketAddrV6::new("fe80::1".parse().expect("an address"), 1502, 0, 7));
+        let tcp = Tcp::from(link_local);
+        assert_eq!(tcp.to_string(), "[fe80::1%7]:1502");
+        let found: Vec<_> = lookup_host((tcp.host.as_str(), tcp.port)).await.expect("an address").collect();
+        assert_eq!(found, [link_local]);
     }
 }
