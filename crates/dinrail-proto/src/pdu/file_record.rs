@@ -108,6 +108,9 @@ impl<'a> FileReads<'a> {
         if self.is_empty() || self.len() * 7 > MAX_READ_BYTES {
             return Err(EncodeError::Count { count: self.len(), max: MAX_READ_BYTES / 7 });
         }
+        if self.iter().any(|read| read.length == 0) {
+            return Err(EncodeError::Count { count: 0, max: (MAX_READ_BYTES - 2) / 2 });
+        }
         if !self.reply_fits() {
             return Err(EncodeError::Field(
                 "the records asked for do not fit into one reply of 245 bytes: ask for fewer",
@@ -115,7 +118,7 @@ impl<'a> FileReads<'a> {
         }
         out.count(self.len() * 7)?;
         for read in self.iter() {
-            if read.length == 0 || !check_group(read.file, read.record, read.length.into()) {
+            if !check_group(read.file, read.record, read.length.into()) {
                 return Err(EncodeError::Field("a file is 1 to 65535, and its records are 0 to 9999: see AP 6.14"));
             }
             out.u8(REFERENCE_TYPE)?;
@@ -281,9 +284,12 @@ impl<'a> FileWrites<'a> {
         if total == 0 {
             return Err(EncodeError::Count { count: 0, max: MAX_WRITE_BYTES / 9 });
         }
+        if self.iter().any(|write| write.values.is_empty()) {
+            return Err(EncodeError::Count { count: 0, max: (MAX_WRITE_BYTES - 7) / 2 });
+        }
         out.count(total)?;
         for write in self.iter() {
-            if write.values.is_empty() || !check_group(write.file, write.record, write.values.len()) {
+            if !check_group(write.file, write.record, write.values.len()) {
                 return Err(EncodeError::Field("a file is 1 to 65535, and its records are 0 to 9999: see AP 6.15"));
             }
             out.u8(REFERENCE_TYPE)?;

@@ -1,8 +1,9 @@
 //! What a server refuses, with which exception, and what it must not refuse.
 
 use dinrail_proto::ExceptionCode::{IllegalDataAddress, IllegalDataValue, IllegalFunction};
-use dinrail_proto::error::ReplyError;
+use dinrail_proto::error::{EncodeError, ReplyError};
 use dinrail_proto::pdu::device_id::{ReadDeviceId, answer};
+use dinrail_proto::pdu::file_record::{FileRead, FileWrite};
 use dinrail_proto::pdu::is_read;
 use dinrail_proto::{Area, ExceptionCode, Pdu, Request, Response};
 
@@ -361,4 +362,12 @@ fn what_may_not_be_sent_is_not_encoded() {
     assert!(Response::ReadFileRecord([][..].into()).encode().is_err());
     assert!(Response::ServerId(&[0; 251]).encode().is_ok());
     assert!(Response::ServerId(&[0; 252]).encode().is_err());
+}
+
+#[test]
+fn a_file_group_of_nothing_is_refused_for_its_count() {
+    let reads = [FileRead { file: 1, record: 0, length: 0 }];
+    assert_eq!(Request::ReadFileRecord(reads[..].into()).encode(), Err(EncodeError::Count { count: 0, max: 121 }));
+    let writes = [FileWrite { file: 1, record: 0, values: [][..].into() }];
+    assert_eq!(Request::WriteFileRecord(writes[..].into()).encode(), Err(EncodeError::Count { count: 0, max: 122 }));
 }
