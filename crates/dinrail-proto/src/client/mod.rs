@@ -22,6 +22,7 @@ mod timeout;
 mod transaction;
 mod transmit;
 
+use core::fmt;
 use core::time::Duration;
 
 pub use self::options::Options;
@@ -46,12 +47,31 @@ pub enum StartError {
     Invalid(EncodeError),
 }
 
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("all slots hold calls: try again when one has ended"),
+            Self::Invalid(error) => fmt::Display::fmt(error, f),
+        }
+    }
+}
+
+impl core::error::Error for StartError {}
+
 /// No frame can be found in the stream any more: the connection must be closed and [reset](Connection::reset).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unframeable {
     /// The MBAP length field that cannot be.
     pub length: u16,
 }
+
+impl fmt::Display for Unframeable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the peer does not speak Modbus TCP: a frame of length {}", self.length)
+    }
+}
+
+impl core::error::Error for Unframeable {}
 
 /// Up to `N` calls (at most 32) over one line.
 #[derive(Debug)]

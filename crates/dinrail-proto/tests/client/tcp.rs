@@ -276,3 +276,11 @@ fn a_request_that_is_not_legal_is_held_against_its_function() {
     input(&mut connection, at(1), &reply(&request, &[0x83, 3]));
     assert_eq!(connection.take(call), Some(Outcome::Exception(ExceptionCode::IllegalDataValue)));
 }
+
+#[test]
+fn what_goes_wrong_can_be_shown_and_passed_on() {
+    let full: Box<dyn std::error::Error> = Box::new(dinrail_proto::client::StartError::Full);
+    assert!(full.to_string().contains("try again"));
+    let unframeable: Box<dyn std::error::Error> = Box::new(dinrail_proto::client::Unframeable { length: 1 });
+    assert!(unframeable.to_string().ends_with("length 1"));
+}

@@ -257,10 +257,10 @@ impl Core {
         }
         self.heard = true;
         let end = self.filled + read;
-        let used = self.connection.handle_input(now, &mut self.input[..end]).map_err(|unframeable| {
-            let what = format!("the peer does not speak Modbus TCP: a frame of length {}", unframeable.length);
-            Some(io::Error::new(io::ErrorKind::InvalidData, what))
-        })?;
+        let used = self
+            .connection
+            .handle_input(now, &mut self.input[..end])
+            .map_err(|unframeable| Some(io::Error::new(io::ErrorKind::InvalidData, unframeable)))?;
         match self.burst {
             Burst::EachRead => {
                 self.connection.end_of_burst(&mut self.input[used..end]);
