@@ -102,7 +102,8 @@ macro_rules! with {
     ($($with:ident: $field:ident = $type:ty;)*) => {
         $(
             #[doc = concat!("Sets [`", stringify!($field), "`](Self::", stringify!($field), ").")]
-            pub fn $with(mut self, value: impl Into<$type>) -> Self {
+            #[must_use]
+            pub fn $with(mut self, value: $type) -> Self {
                 self.$field = value.into();
                 self
             }
@@ -112,25 +113,26 @@ macro_rules! with {
 
 impl Options {
     with! {
-        with_name: name = String;
+        with_name: name = impl Into<String>;
         with_max_connections: max_connections = usize;
         with_when_full: when_full = WhenFull;
-        with_idle_timeout: idle_timeout = Option<Duration>;
-        with_request_deadline: request_deadline = Option<Duration>;
+        with_idle_timeout: idle_timeout = impl Into<Option<Duration>>;
+        with_request_deadline: request_deadline = impl Into<Option<Duration>>;
         with_deadline_exception: deadline_exception = ExceptionCode;
         with_concurrency: concurrency = usize;
         with_missing_units: missing_units = MissingUnit;
         with_allow: allow = Vec<IpNet>;
-        with_rate: rate = Option<u32>;
+        with_rate: rate = impl Into<Option<u32>>;
         with_grace: grace = Duration;
-        with_threads: threads = Option<usize>;
+        with_threads: threads = impl Into<Option<usize>>;
         with_backlog: backlog = i32;
         with_reuse_address: reuse_address = bool;
         with_reuse_port: reuse_port = bool;
-        with_keep_alive: keep_alive = Option<Duration>;
+        with_keep_alive: keep_alive = impl Into<Option<Duration>>;
     }
 
     /// Serves these units only.
+    #[must_use]
     pub fn with_units(mut self, units: impl IntoIterator<Item = impl Into<UnitId>>) -> Self {
         self.units = Some(units.into_iter().map(Into::into).collect());
         self
