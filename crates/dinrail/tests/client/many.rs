@@ -37,10 +37,10 @@ async fn s003_15_calls_go_to_unit_1_unless_said_otherwise() {
     let (client, peer) = pipe(Options::default());
     let server = tokio::spawn(units_asked(peer));
     client.read_holding_registers(0, 1).await.expect("an answer");
-    let client = client.unit(9);
     client.write_register(0, 1).await.expect_err("that peer answers with registers");
+    client.unit(9).read_holding_registers(0, 1).await.expect("an answer");
     drop(client);
-    assert_eq!(server.await.expect("no panic"), [1, 9]);
+    assert_eq!(server.await.expect("no panic"), [1, 1, 9]);
 }
 
 /// Answers everything with registers, and says which units were asked.
