@@ -104,7 +104,10 @@ impl<S: Service> Server<S> {
             None => {
                 tokio::spawn(accept::run(first, Tasks(self.service.clone()), Listening::new(&shared)));
             }
-            Some(threads) => threads::spawn(threads, first, local, &self.service, &shared)?,
+            // When one of them cannot be had, those that were started end.
+            Some(threads) => {
+                threads::spawn(threads, first, local, &self.service, &shared).inspect_err(|_| shared.abort())?
+            }
         }
         info!(target: "dinrail::server", server = %shared.options.name, address = %local, "listening");
         *self.running() = Some(Running { shared, local });

@@ -90,7 +90,10 @@ impl Progress {
                 if self.peer_closed {
                     return Poll::Ready(End::Closed(self.bytes.len()));
                 }
-                if !line.known.entry.rest() {
+                // Idle only when nothing is left to begin: what is begun below must not be cut off.
+                let goes_on =
+                    if self.has_whole_request() { !line.known.entry.is_ending() } else { line.known.entry.rest() };
+                if !goes_on {
                     return Poll::Ready(End::Stop);
                 }
             }
