@@ -3,7 +3,10 @@
 //! [`Connect`] makes the client's end of a stream, [`Listener`] the server's. Implement them to run over a transport of
 //! your own.
 
+mod faulty;
 mod listener;
+mod rewrite;
+mod shaped;
 mod tcp;
 
 use std::fmt;
@@ -13,7 +16,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use self::faulty::{Faults, Faulty, FaultyStream};
 pub use self::listener::{Listener, TcpListener};
+pub use self::rewrite::{Rewrite, Rewritten};
 pub use self::tcp::Tcp;
 use crate::proto::Framing;
 
@@ -27,6 +32,15 @@ pub enum Burst {
     Silence(Duration),
     /// Each read brings whole frames (datagrams).
     EachRead,
+}
+
+/// Which way bytes go, as seen from the program that has the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// To the peer.
+    Sent,
+    /// From the peer.
+    Received,
 }
 
 /// A bidirectional byte stream.
