@@ -5,6 +5,7 @@ pub mod client;
 mod error;
 pub mod server;
 pub mod service;
+mod timer;
 pub mod transport;
 
 pub use dinrail_proto as proto;

@@ -91,11 +91,9 @@ fn s000_10_a_port_in_use_and_an_option_that_cannot_be() {
 
 /// The names of the public methods that take `&self` or make a server.
 fn methods(source: &str) -> Vec<String> {
-    let methods = source.split("impl<S: Service> Server<S> {").nth(1).expect("the methods");
-    let methods = methods.split("\n}").next().unwrap_or_default();
-    let mut names: Vec<String> = methods
-        .split("    pub ")
-        .skip(1)
+    let blocks = source.split("\nimpl<S: Service").skip(1).filter_map(|block| block.split("\n}").next());
+    let mut names: Vec<String> = blocks
+        .flat_map(|block| block.split("    pub ").skip(1))
         .map(|method| method.trim_start_matches("async ").trim_start_matches("fn "))
         .filter_map(|method| method.split('(').next())
         .map(str::to_owned)

@@ -1,27 +1,41 @@
 //! The blocking server: the asynchronous one on threads of its own.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::runtime::{handle, wait};
 use crate::Error;
-use crate::server::{Hooks, Options, Report, Statistics};
+use crate::server::{Hooks, Medium, Network, Options, Report, Statistics};
 use crate::service::Service;
 
-/// A Modbus TCP server for programs without `async`, as [`crate::Server`]: it serves on a thread of its own, or on as
+/// A Modbus server for programs without `async`, as [`crate::Server`]: it serves on a thread of its own, or on as
 /// many as [`Options::threads`] says. Callbacks run on those threads, one at a time on each; they may use a
 /// [`blocking::Client`](super::Client), which holds up the other connections of their thread meanwhile.
 #[derive(Debug)]
-pub struct Server<S> {
-    inner: crate::Server<S>,
+pub struct Server<S, M: Medium = Network> {
+    inner: crate::Server<S, M>,
 }
 
 impl<S: Service> Server<S> {
-    /// A server for `address` (`127.0.0.1:502`, `[::]:502`; port 0 takes a free one) that asks `service`. It does
-    /// nothing until it is [started](Self::start).
+    /// A server for TCP connections to `address` (`127.0.0.1:502`, `[::]:502`; port 0 takes a free one) that asks
+    /// `service`. It does nothing until it is [started](Self::start).
     pub fn tcp(address: impl fmt::Display, service: S) -> Self {
         Self { inner: crate::Server::tcp(address, service) }.with_options(Options::default())
+    }
+}
+
+#[cfg(feature = "serial")]
+impl<S: Service> Server<S, crate::transport::Serial> {
+    /// A server on a serial port that asks `service`, as [`crate::Server::serial`].
+    pub fn serial(port: crate::transport::Serial, service: S) -> Self {
+        Self::on(port, service)
+    }
+}
+
+impl<S: Service, M: Medium> Server<S, M> {
+    /// A server on this medium that asks `service`.
+    pub fn on(medium: M, service: S) -> Self {
+        Self { inner: crate::Server::on(medium, service) }.with_options(Options::default())
     }
 
     /// With these options instead of the default ones; without [`Options::threads`] it takes one thread.
@@ -44,7 +58,7 @@ impl<S: Service> Server<S> {
     ///
     /// # Errors
     /// [`Error::Bind`] when the address cannot be listened on, [`Error::Option`] for an option that cannot be.
-    pub fn start(&self) -> Result<SocketAddr, Error> {
+    pub fn start(&self) -> Result<M::Local, Error> {
         wait(handle()?, self.inner.start())
     }
 
@@ -78,7 +92,7 @@ impl<S: Service> Server<S> {
     }
 
     /// The address it listens on; `None` when it does not run.
-    pub fn local_addr(&self) -> Option<SocketAddr> {
+    pub fn local_addr(&self) -> Option<M::Local> {
         self.inner.local_addr()
     }
 

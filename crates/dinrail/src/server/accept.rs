@@ -11,6 +11,7 @@ use tracing::{debug, warn};
 
 use super::connection::{self, Known};
 use super::entry::Keeper;
+use super::line::Wire;
 use super::shared::Shared;
 use crate::service::Service;
 use crate::transport::{Listener, Stream};
@@ -27,12 +28,15 @@ pub(super) trait Place<T>: Send {
 }
 
 /// A task for each connection, on the runtime that accepts them.
-pub(super) struct Tasks<S>(pub(super) Arc<S>);
+pub(super) struct Tasks<S> {
+    pub(super) service: Arc<S>,
+    pub(super) wire: Wire,
+}
 
 impl<S: Service, T: Stream> Place<T> for Tasks<S> {
     fn take(&mut self, io: T, known: Known) {
         let entry = known.entry.clone();
-        let task = tokio::spawn(connection::run(io, self.0.clone(), known));
+        let task = tokio::spawn(connection::run(io, self.wire, self.service.clone(), known));
         entry.set_keeper(Keeper::Task(task.abort_handle()));
     }
 }

@@ -20,15 +20,18 @@ mod connection;
 mod entry;
 mod event_loop;
 mod hooks;
+mod line;
+mod medium;
 mod options;
 mod rate;
 mod scratch;
+#[cfg(feature = "serial")]
+mod serial;
 mod shared;
 mod threads;
 
 use std::fmt;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -37,38 +40,53 @@ use tracing::info;
 use self::accept::{Listening, Tasks};
 use self::connection::Known;
 pub use self::hooks::Hooks;
+use self::line::Wire;
+pub use self::medium::{Medium, Network};
 pub use self::options::{MissingUnit, Options, WhenFull};
 use self::shared::Shared;
 pub use self::shared::{Report, Statistics};
 use crate::Error;
 use crate::service::{Peer, Service};
-use crate::transport::{Listener, Stream, TcpListener};
+use crate::transport::{Burst, Listener, Stream};
 
-/// A Modbus TCP server. Made with [`Server::tcp`], it does nothing until it is [started](Server::start); it can be
-/// stopped and started again, and it stops when it is dropped.
-pub struct Server<S> {
-    address: Arc<str>,
+/// A Modbus server. Made with [`Server::tcp`], [`Server::serial`] and their like, it does nothing until it is
+/// [started](Server::start); it can be stopped and started again, and it stops when it is dropped.
+///
+/// `S` is the service that it asks, `M` what it listens on: addresses of a network unless it says otherwise.
+pub struct Server<S, M: Medium = Network> {
+    medium: M,
     service: Arc<S>,
     options: Options,
     hooks: Option<Arc<dyn Hooks>>,
-    running: Mutex<Option<Running>>,
+    running: Mutex<Option<Running<M::Local>>>,
 }
 
-struct Running {
+struct Running<L> {
     shared: Arc<Shared>,
-    local: SocketAddr,
+    local: L,
 }
 
 impl<S: Service> Server<S> {
-    /// A server for `address` (`127.0.0.1:502`, `[::]:502`; port 0 takes a free one) that asks `service`.
+    /// A server for TCP connections to `address` (`127.0.0.1:502`, `[::]:502`; port 0 takes a free one) that asks
+    /// `service`. It speaks Modbus TCP, or the [framing](Options::framing) of its options.
     pub fn tcp(address: impl fmt::Display, service: S) -> Self {
-        Self {
-            address: address.to_string().into(),
-            service: Arc::new(service),
-            options: Options::default(),
-            hooks: None,
-            running: Mutex::new(None),
-        }
+        Self::on(Network::tcp(address.to_string().into()), service)
+    }
+}
+
+#[cfg(feature = "serial")]
+impl<S: Service> Server<S, crate::transport::Serial> {
+    /// A server on a serial port that asks `service`. It serves every unit unless [`Options::units`] names them: name
+    /// them where other devices share the line. A port that vanishes is opened again once it is back.
+    pub fn serial(port: crate::transport::Serial, service: S) -> Self {
+        Self::on(port, service)
+    }
+}
+
+impl<S: Service, M: Medium> Server<S, M> {
+    /// A server on this medium that asks `service`.
+    pub fn on(medium: M, service: S) -> Self {
+        Self { medium, service: Arc::new(service), options: Options::default(), hooks: None, running: Mutex::new(None) }
     }
 
     /// With these options instead of the default ones.
@@ -92,25 +110,18 @@ impl<S: Service> Server<S> {
     ///
     /// # Errors
     /// [`Error::Bind`] when the address cannot be listened on, [`Error::Option`] for an option that cannot be.
-    pub async fn start(&self) -> Result<SocketAddr, Error> {
+    pub async fn start(&self) -> Result<M::Local, Error> {
         if let Some(local) = self.local_addr() {
             return Ok(local);
         }
-        self.options.check()?;
-        let shared = Arc::new(Shared::new(self.options.clone(), self.hooks.clone()));
-        let first = TcpListener::bind(&self.address, &self.options).await?;
-        let local = first.local_addr().map_err(Error::from)?;
-        match self.options.threads {
-            None => {
-                tokio::spawn(accept::run(first, Tasks(self.service.clone()), Listening::new(&shared)));
-            }
-            // When one of them cannot be had, those that were started end.
-            Some(threads) => {
-                threads::spawn(threads, first, local, &self.service, &shared).inspect_err(|_| shared.abort())?
-            }
-        }
+        let mut options = self.options.clone();
+        self.medium.prepare(&mut options);
+        options.check()?;
+        let shared = Arc::new(Shared::new(options, self.hooks.clone()));
+        // When a part of it cannot be had, those that were started end.
+        let local = self.medium.start(&self.service, &shared).await.inspect_err(|_| shared.abort())?;
         info!(target: "dinrail::server", server = %shared.options.name, address = %local, "listening");
-        *self.running() = Some(Running { shared, local });
+        *self.running() = Some(Running { shared, local: local.clone() });
         Ok(local)
     }
 
@@ -157,8 +168,8 @@ impl<S: Service> Server<S> {
     }
 
     /// The address it listens on; `None` when it does not run.
-    pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.running().as_ref().filter(|running| !running.shared.is_stopping()).map(|running| running.local)
+    pub fn local_addr(&self) -> Option<M::Local> {
+        self.running().as_ref().filter(|running| !running.shared.is_stopping()).map(|running| running.local.clone())
     }
 
     /// How many connections are open.
@@ -176,12 +187,12 @@ impl<S: Service> Server<S> {
     }
 
     /// Nothing panics while this is held, and a poisoned lock would hold a whole value all the same.
-    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+    fn running(&self) -> MutexGuard<'_, Option<Running<M::Local>>> {
         self.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
-impl<S> Drop for Server<S> {
+impl<S, M: Medium> Drop for Server<S, M> {
     fn drop(&mut self) {
         let running = self.running.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(running) = running.take() {
@@ -190,9 +201,9 @@ impl<S> Drop for Server<S> {
     }
 }
 
-impl<S> fmt::Debug for Server<S> {
+impl<S, M: Medium> fmt::Debug for Server<S, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Server").field("medium", &self.medium).finish_non_exhaustive()
     }
 }
 
@@ -207,17 +218,34 @@ pub async fn serve_listener<S: Service>(
     options.check()?;
     let grace = options.grace;
     let shared = Arc::new(Shared::new(options, None));
-    tokio::spawn(accept::run(listener, Tasks(Arc::new(service)), Listening::new(&shared)));
+    let tasks = Tasks { service: Arc::new(service), wire: Wire::new(&shared.options, listener.burst()) };
+    tokio::spawn(accept::run(listener, tasks, Listening::new(&shared)));
     shutdown.await;
     Ok(shared.stop(grace).await)
 }
 
-/// Serves one connection over any stream with Modbus TCP framing, until the peer closes it.
+/// Serves one connection over any stream that is like TCP, in the [framing](Options::framing) of the options, until the
+/// peer closes it.
 ///
 /// # Errors
-/// When the stream fails, or an option is one that cannot be.
+/// When an option is one that cannot be, or `peer` is not allowed.
 pub async fn serve_stream<S: Service>(
     stream: impl Stream,
+    peer: Peer,
+    service: S,
+    options: Options,
+) -> Result<(), Error> {
+    serve_line(stream, Burst::Never, peer, service, options).await
+}
+
+/// As [`serve_stream`], over a stream whose frames come in bursts: a serial line of your own, with [`Burst::Silence`], or
+/// whatever keeps the pieces together in which it was written, with [`Burst::EachRead`].
+///
+/// # Errors
+/// As [`serve_stream`].
+pub async fn serve_line<S: Service>(
+    stream: impl Stream,
+    burst: Burst,
     peer: Peer,
     service: S,
     options: Options,
@@ -225,6 +253,7 @@ pub async fn serve_stream<S: Service>(
     options.check()?;
     let shared = Arc::new(Shared::new(options, None));
     let entry = shared.admit(peer).map_err(|_| Error::Option("this peer is not on the list of allowed addresses"))?;
-    connection::run(stream, Arc::new(service), Known::new(shared, entry)).await;
+    let wire = Wire::new(&shared.options, burst);
+    connection::run(stream, wire, Arc::new(service), Known::new(shared, entry)).await;
     Ok(())
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::Error;
-use crate::proto::{ExceptionCode, UnitId};
+use crate::proto::adu::CustomLength;
+use crate::proto::{ExceptionCode, Framing, UnitId};
 
 /// Options of a server; [`Default`] is meant for a plant: bounded, and with nothing that surprises a master.
 #[derive(Clone, Debug)]
@@ -29,10 +30,19 @@ pub struct Options {
     /// How many requests of one connection may be worked on at once; 1 unless set. Replies keep the order of the
     /// requests in any case.
     pub concurrency: usize,
+    /// How frames are laid on the line: Modbus TCP unless set. A serial port's framing is the port's.
+    pub framing: Framing,
+    /// How long requests of functions are that the specification does not define, for framings that go by that (RTU); none
+    /// unless set.
+    pub custom_lengths: &'static [CustomLength],
     /// The units that are served; all unless set. 0 and 255 mean the server itself on TCP and must be named like others.
     pub units: Option<Vec<UnitId>>,
-    /// What the client of another unit is told; 0x0B unless set.
+    /// What the client of another unit is told; 0x0B unless set. Nothing, on a serial line: others answer there.
     pub missing_units: MissingUnit,
+    /// Whether a write to unit 0 is done by every unit, and not answered; `None`, as it is unless set, for serial lines
+    /// only. Every unit means each of [`units`](Self::units), or what the service makes of a
+    /// [broadcast](crate::service::Call::is_broadcast).
+    pub broadcast: Option<bool>,
     /// Addresses that may connect; all when empty.
     pub allow: Vec<IpNet>,
     /// The most requests a second from one address; beyond it the server reads more slowly. Off unless set.
@@ -84,7 +94,10 @@ impl Default for Options {
             request_deadline: Some(Duration::from_secs(10)),
             deadline_exception: ExceptionCode::GatewayTargetFailedToRespond,
             concurrency: 1,
+            framing: Framing::Tcp,
+            custom_lengths: &[],
             units: None,
+            broadcast: None,
             missing_units: MissingUnit::Answer(ExceptionCode::GatewayTargetFailedToRespond),
             allow: Vec::new(),
             rate: None,
@@ -120,6 +133,9 @@ impl Options {
         with_request_deadline: request_deadline = impl Into<Option<Duration>>;
         with_deadline_exception: deadline_exception = ExceptionCode;
         with_concurrency: concurrency = usize;
+        with_framing: framing = Framing;
+        with_custom_lengths: custom_lengths = &'static [CustomLength];
+        with_broadcast: broadcast = impl Into<Option<bool>>;
         with_missing_units: missing_units = MissingUnit;
         with_allow: allow = Vec<IpNet>;
         with_rate: rate = impl Into<Option<u32>>;

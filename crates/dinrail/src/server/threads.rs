@@ -3,6 +3,8 @@
 //! A loop is two threads: one waits for events of sockets and answers what can be answered at once ([`event_loop`]), the
 //! other has a runtime, which accepts connections and serves those whose service takes its time.
 
+#[cfg(feature = "serial")]
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
@@ -11,10 +13,11 @@ use tokio::runtime::Builder;
 
 use super::accept::{self, Listening};
 use super::event_loop;
+use super::line::Wire;
 use super::shared::Shared;
 use crate::Error;
 use crate::service::Service;
-use crate::transport::TcpListener;
+use crate::transport::{Burst, TcpListener};
 
 /// Starts `count` loops; the first takes over `first`, the others listen on the same address.
 pub(super) fn spawn<S: Service>(
@@ -43,14 +46,33 @@ pub(super) fn spawn<S: Service>(
         let sockets = event_loop::start(&name, service.clone(), runtime.handle().clone())?;
         thread::Builder::new().name(format!("{name}-accept")).spawn(move || {
             runtime.block_on(async {
-                // A pause for a peer that asks too often needs a runtime's clock.
-                match shared.options.rate {
-                    Some(_) => accept::run(listener, accept::Tasks(service), listening).await,
-                    None => accept::run(listener, sockets, listening).await,
+                let wire = Wire::new(&shared.options, Burst::Never);
+                // A pause for a peer that asks too often needs a runtime's clock, and the loop speaks Modbus TCP only.
+                if shared.options.rate.is_some() || !wire.is_plain_tcp() {
+                    accept::run(listener, accept::Tasks { service, wire }, listening).await;
+                } else {
+                    accept::run(listener, sockets, listening).await;
                 }
                 shared.until_stopped().await;
             });
         })?;
     }
+    Ok(())
+}
+
+/// Runs what `begin` returns in a runtime on a thread of its own, until the server has stopped.
+#[cfg(feature = "serial")]
+pub(super) fn spawn_one<F>(shared: &Arc<Shared>, begin: impl FnOnce() -> F + Send + 'static) -> Result<(), Error>
+where
+    F: Future<Output = ()> + 'static,
+{
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let shared = shared.clone();
+    thread::Builder::new().name(shared.options.name.clone()).spawn(move || {
+        runtime.block_on(async {
+            begin().await;
+            shared.until_stopped().await;
+        });
+    })?;
     Ok(())
 }

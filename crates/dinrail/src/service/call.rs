@@ -16,20 +16,28 @@ pub struct Peer {
     pub address: Option<SocketAddr>,
     /// The role in the client's certificate (Modbus Security); `None` without one.
     pub role: Option<Arc<str>>,
+    /// The line it asked on, when that is no network; `None` otherwise.
+    pub line: Option<Arc<str>>,
 }
 
 impl Peer {
     /// A peer at a network address.
     pub fn at(address: SocketAddr) -> Self {
-        Self { address: Some(address), role: None }
+        Self { address: Some(address), ..Self::default() }
+    }
+
+    /// Whoever is on a line of this name.
+    pub fn on(line: &str) -> Self {
+        Self { line: Some(line.into()), ..Self::default() }
     }
 }
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.address {
-            Some(address) => fmt::Display::fmt(&address, f),
-            None => f.write_str("local"),
+        match (self.address, &self.line) {
+            (Some(address), _) => fmt::Display::fmt(&address, f),
+            (None, Some(line)) => f.write_str(line),
+            (None, None) => f.write_str("local"),
         }
     }
 }
@@ -40,6 +48,7 @@ pub struct Call<'a> {
     peer: &'a Peer,
     pdu: &'a [u8],
     response: &'a mut [u8],
+    broadcast: bool,
 }
 
 impl<'a> Call<'a> {
@@ -49,12 +58,25 @@ impl<'a> Call<'a> {
     /// When `pdu` is empty or `response` is shorter than a PDU can be (253 bytes): a fault of the caller.
     pub fn new(unit: UnitId, peer: &'a Peer, pdu: &'a [u8], response: &'a mut [u8]) -> Self {
         assert!(!pdu.is_empty() && response.len() >= MAX_PDU, "a call needs a PDU and room for the longest response");
-        Self { unit, peer, pdu, response }
+        Self { unit, peer, pdu, response, broadcast: false }
     }
 
     /// The unit that is asked.
     pub fn unit(&self) -> UnitId {
         self.unit
+    }
+
+    /// Whether every unit is asked at once, and nobody will see the reply (SL 2.1).
+    pub fn is_broadcast(&self) -> bool {
+        self.broadcast
+    }
+
+    /// Says whether every unit is asked at once.
+    #[inline]
+    #[must_use]
+    pub fn as_broadcast(mut self, broadcast: bool) -> Self {
+        self.broadcast = broadcast;
+        self
     }
 
     /// The same call for another unit.
@@ -110,7 +132,7 @@ impl<'a> Call<'a> {
 
     /// A call like this one that borrows it, for services that ask another service first.
     pub fn reborrow(&mut self) -> Call<'_> {
-        Call { unit: self.unit, peer: self.peer, pdu: self.pdu, response: self.response }
+        Call { unit: self.unit, peer: self.peer, pdu: self.pdu, response: self.response, broadcast: self.broadcast }
     }
 }
 

@@ -58,8 +58,26 @@ impl Units {
     }
 }
 
+impl Units {
+    /// Every unit does it; what they say is for nobody.
+    async fn broadcast(&self, mut call: Call<'_>) -> Reply {
+        for (unit, service) in (0..=u8::MAX).zip(self.services.iter()) {
+            if let Some(service) = service {
+                let mut call = call.reborrow().with_unit(UnitId(unit));
+                if service.call_now(&mut call).is_none() {
+                    service.call(call).await;
+                }
+            }
+        }
+        Reply::Silent
+    }
+}
+
 impl Service for Units {
     async fn call(&self, mut call: Call<'_>) -> Reply {
+        if call.is_broadcast() {
+            return self.broadcast(call).await;
+        }
         match &self.services[usize::from(call.unit().0)] {
             Some(service) => service.call(call).await,
             None => self.call_now(&mut call).unwrap_or(Reply::Silent),
@@ -67,6 +85,9 @@ impl Service for Units {
     }
 
     fn call_now(&self, call: &mut Call<'_>) -> Option<Reply> {
+        if call.is_broadcast() {
+            return None;
+        }
         match (&self.services[usize::from(call.unit().0)], self.missing) {
             (Some(service), _) => service.call_now(call),
             (None, Missing::Exception(code)) => Some(Reply::Exception(code)),

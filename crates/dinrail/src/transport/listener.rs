@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpStream, lookup_host};
 
-use super::Stream;
+use super::{Burst, Stream};
 use crate::Error;
 use crate::server::Options;
 use crate::service::Peer;
@@ -22,6 +22,11 @@ pub trait Listener: Send + 'static {
     ///
     /// Dropping the future must lose no connection.
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
+
+    /// How one tells that no more bytes of a frame will come.
+    fn burst(&self) -> Burst {
+        Burst::Never
+    }
 }
 
 /// TCP, with TCP_NODELAY on every connection.

@@ -6,6 +6,8 @@
 mod faulty;
 mod listener;
 mod rewrite;
+#[cfg(feature = "serial")]
+mod serial;
 mod shaped;
 mod tcp;
 
@@ -19,6 +21,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub use self::faulty::{Faults, Faulty, FaultyStream};
 pub use self::listener::{Listener, TcpListener};
 pub use self::rewrite::{Rewrite, Rewritten};
+#[cfg(feature = "serial")]
+pub use self::serial::{DataBits, Parity, Serial, StopBits};
 pub use self::tcp::Tcp;
 use crate::proto::Framing;
 
@@ -69,5 +73,11 @@ pub trait Connect: fmt::Display + Send + Sync + 'static {
     /// How long one byte takes on a serial line; zero where that does not matter.
     fn byte_time(&self) -> Duration {
         Duration::ZERO
+    }
+
+    /// Whether silences are to be kept in real time and as exactly as the system can, which a real line is worth. A
+    /// runtime's clock, which tests can stop, is up to 1.4 ms late.
+    fn is_real_time(&self) -> bool {
+        false
     }
 }

@@ -17,10 +17,12 @@ use crate::server::shared::Shared;
 use crate::service::{Call, Peer, Reply, Service};
 
 /// Whom to ask, and on whose behalf.
-pub(super) struct Asker<'a, S> {
-    pub(super) service: &'a S,
-    pub(super) shared: &'a Shared,
-    pub(super) peer: &'a Peer,
+pub(in crate::server) struct Asker<'a, S> {
+    pub(in crate::server) service: &'a S,
+    pub(in crate::server) shared: &'a Shared,
+    pub(in crate::server) peer: &'a Peer,
+    /// Whether every unit is asked at once.
+    pub(in crate::server) broadcast: bool,
 }
 
 impl<S: Service> Asker<'_, S> {
@@ -31,11 +33,11 @@ impl<S: Service> Asker<'_, S> {
         if let Some(reply) = self.announce(unit, pdu) {
             return Some(reply);
         }
-        self.service.call_now(&mut Call::new(unit, self.peer, pdu, response))
+        self.service.call_now(&mut self.call(unit, pdu, response))
     }
 
     /// As [`try_now`](Self::try_now), with a panic answered.
-    pub(super) fn ask_now(&self, unit: UnitId, pdu: &[u8], response: &mut [u8]) -> Option<Reply> {
+    pub(in crate::server) fn ask_now(&self, unit: UnitId, pdu: &[u8], response: &mut [u8]) -> Option<Reply> {
         match catch_unwind(AssertUnwindSafe(|| self.try_now(unit, pdu, response))) {
             Ok(reply) => reply,
             Err(panic) => Some(self.panicked(unit, pdu, &*panic)),
@@ -43,8 +45,8 @@ impl<S: Service> Asker<'_, S> {
     }
 
     /// Asks a service that takes its time, and that has said so by `ask_now`.
-    pub(super) async fn ask(&self, unit: UnitId, pdu: &[u8], response: &mut [u8]) -> Reply {
-        let call = Call::new(unit, self.peer, pdu, response);
+    pub(in crate::server) async fn ask(&self, unit: UnitId, pdu: &[u8], response: &mut [u8]) -> Reply {
+        let call = self.call(unit, pdu, response);
         let mut answer = match catch_unwind(AssertUnwindSafe(|| self.service.call(call))) {
             Ok(answer) => pin!(answer),
             Err(panic) => return self.panicked(unit, pdu, &*panic),
@@ -60,6 +62,11 @@ impl<S: Service> Asker<'_, S> {
                 Err(_) => self.took_too_long(unit, pdu, limit),
             },
         }
+    }
+
+    #[inline]
+    fn call<'c>(&'c self, unit: UnitId, pdu: &'c [u8], response: &'c mut [u8]) -> Call<'c> {
+        Call::new(unit, self.peer, pdu, response).as_broadcast(self.broadcast)
     }
 
     /// Tells the hooks; the reply for units that are not served.

@@ -19,8 +19,10 @@ use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tracing::debug;
 
+pub(super) use self::ask::Asker;
 pub(super) use self::immediate::Progress;
 use super::entry::Entry;
+use super::line::{self, Wire};
 use super::scratch::Scratch;
 use super::shared::Shared;
 use crate::proto::pdu::MAX_PDU;
@@ -33,8 +35,12 @@ const HEADER: usize = 7;
 const MAX_FRAME: usize = HEADER + MAX_PDU;
 
 /// Serves a connection until it ends, one way or another.
-pub(super) async fn run<S: Service>(io: impl Stream, service: Arc<S>, known: Known) {
+pub(super) async fn run<S: Service>(io: impl Stream, wire: Wire, service: Arc<S>, known: Known) {
     let mut line = Line { io, known };
+    if !wire.is_plain_tcp() {
+        let end = Box::pin(line::serve(&mut line, wire, &*service)).await;
+        return line.known.log(&end);
+    }
     match immediate::serve(&mut line, &*service).await {
         Left::Ended(end) => line.known.log(&end),
         // Its state is larger: apart from the connection, so that the other way stays small.
@@ -96,7 +102,7 @@ impl From<io::Error> for End {
 impl<T: Stream> Line<T> {
     /// Reads into `scratch`, behind the bytes that were `kept`. It goes back to the thread when no bytes are there.
     #[inline(always)] // twice a request: worth 40 instructions
-    fn poll_fill(
+    pub(super) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
         mut scratch: Box<Scratch>,
@@ -133,7 +139,7 @@ impl<T: Stream> Line<T> {
     /// Writes `bytes[*sent..]`. While the peer does not read, nothing more is read from it, so memory stays bounded; and
     /// the connection counts as idle meanwhile.
     #[inline(always)] // once a request: worth 20 instructions
-    fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8], sent: &mut usize) -> Poll<Result<(), End>> {
+    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8], sent: &mut usize) -> Poll<Result<(), End>> {
         if *sent == 0 {
             self.known.shared.tell(|hooks| hooks.sending(&self.known.entry.peer, bytes));
         }

@@ -1,0 +1,299 @@
+//! Connections of every framing but Modbus TCP's: serial lines, RTU or ASCII frames over TCP, framings of your own.
+//!
+//! One request is worked on at a time, since nothing in a reply says which request it answers. What stands on the line is
+//! decided by [`proto::server::Connection`](crate::proto::server::Connection); here are reading, time and sending.
+//!
+//! A serial line is shared. A server keeps quiet until the line has been silent for long enough; and when somebody has
+//! spoken since the request, the client has given that request up, so it is not answered any more: the answer would be
+//! taken for that of a later one.
+
+mod wire;
+
+use std::future::poll_fn;
+use std::task::{Poll, ready};
+
+use tokio::time::Instant;
+use tracing::debug;
+
+pub(super) use self::wire::Wire;
+use super::connection::{Asker, End, Line};
+use super::scratch::Scratch;
+use crate::proto::adu::{Decoded, Decoder, Side};
+use crate::proto::pdu::is_read;
+use crate::proto::server::{Connection, Event, ReplyTo, Units};
+use crate::proto::{Pdu, UnitId};
+use crate::service::{Reply, Service};
+use crate::timer::Timer;
+use crate::transport::{Burst, Stream};
+
+/// Serves a connection until it ends.
+pub(super) async fn serve<S: Service>(line: &mut Line<impl Stream>, wire: Wire, service: &S) -> End {
+    match Driver::new(line, wire, service).run().await {
+        Ok(never) => match never {},
+        Err(end) => end,
+    }
+}
+
+/// There is no end but an error.
+enum Never {}
+
+struct Driver<'a, T, S> {
+    line: &'a mut Line<T>,
+    service: &'a S,
+    wire: Wire,
+    protocol: Connection,
+    /// Bytes that came; the first `used` of them are dealt with.
+    window: Vec<u8>,
+    used: usize,
+    /// The reply, as it is sent.
+    frame: Box<[u8]>,
+    /// What of the frame is still to come back from a line that repeats what is sent.
+    echo: std::ops::Range<usize>,
+    /// When the last byte came, or was sent.
+    active: Instant,
+    /// A gap within a frame, on a line that is strict.
+    torn: bool,
+    timer: Timer,
+}
+
+impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
+    fn new(line: &'a mut Line<T>, wire: Wire, service: &'a S) -> Self {
+        let side = if wire.is_shared && wire.units != Units::ALL { Side::Bus } else { Side::Requests };
+        let mut decoder = Decoder::new(wire.framing, side).with_custom_lengths(wire.custom_lengths);
+        if !matches!(wire.burst, Burst::Silence(_)) {
+            // Gateways use the units that serial lines reserve.
+            decoder = decoder.with_reserved_units();
+        }
+        Self {
+            line,
+            service,
+            wire,
+            protocol: Connection::with_decoder(decoder, wire.units),
+            window: Vec::new(),
+            used: 0,
+            frame: vec![0; wire.framing.max_adu()].into_boxed_slice(),
+            echo: 0..0,
+            active: Instant::now(),
+            torn: false,
+            timer: if wire.exact { Timer::exact() } else { Timer::coarse() },
+        }
+    }
+
+    async fn run(mut self) -> Result<Never, End> {
+        loop {
+            let silence = match self.wire.burst {
+                Burst::Silence(gap) if !self.window.is_empty() => Some(self.active + gap),
+                _ => None,
+            };
+            let came = self.fill(silence).await?;
+            if self.wire.strict.is_some() && (came || !self.is_one_frame()) {
+                if !came {
+                    self.drop_torn();
+                }
+                continue;
+            }
+            if !self.line.known.entry.begin(self.line.known.shared.coarse_now()) {
+                return Err(End::Stop);
+            }
+            let requests = self.work(!came || self.wire.burst == Burst::EachRead).await?;
+            if !self.line.known.entry.end() {
+                return Err(End::Stop);
+            }
+            if let Some(rate) = &self.line.known.entry.rate {
+                tokio::time::sleep(rate.take(requests, self.line.known.shared.now())).await;
+            }
+        }
+    }
+
+    /// Deals with everything that stands in the window, and returns how many requests that were.
+    async fn work(&mut self, at_end: bool) -> Result<u64, End> {
+        let mut requests = 0;
+        loop {
+            let bytes = &mut self.window[self.used..];
+            let event = if at_end { self.protocol.end_of_burst(bytes) } else { self.protocol.handle_input(bytes) };
+            match event {
+                Event::Request { adu, to, length } => {
+                    // A frame's PDU has 1 to 253 bytes.
+                    let pdu = Pdu::new(adu.pdu).ok();
+                    self.used += length;
+                    if let Some(pdu) = pdu {
+                        requests += 1;
+                        self.answer(to, &pdu).await?;
+                    }
+                }
+                Event::Skip { length, .. } => self.used += length,
+                Event::Wait => break,
+                Event::Close { length } => return Err(End::Unframeable(length)),
+            }
+        }
+        self.window.drain(..self.used);
+        self.used = 0;
+        Ok(requests)
+    }
+
+    async fn answer(&mut self, to: ReplyTo, pdu: &Pdu) -> Result<(), End> {
+        if to.is_broadcast() || (self.wire.broadcast && to.unit().is_broadcast()) {
+            self.execute_everywhere(pdu).await;
+            self.protocol.no_reply();
+            self.line.known.shared.count(1, 0);
+            return Ok(());
+        }
+        let reply = self.ask(to.unit(), pdu, false).await;
+        let at = self.wire.framing.pdu_offset();
+        let length = match reply {
+            Reply::Response(written) => written.length(),
+            Reply::Exception(code) => {
+                self.frame[at..at + 2].copy_from_slice(&[pdu.function_byte() | 0x80, code.code()]);
+                2
+            }
+            Reply::Silent => {
+                self.protocol.no_reply();
+                self.line.known.shared.count(1, 0);
+                return Ok(());
+            }
+        };
+        self.line.known.shared.count(1, u64::from(self.frame[at] >> 7));
+        // The frame has room for every PDU that there can be.
+        let length = self.protocol.reply_in_place(to, length, &mut self.frame).unwrap_or(0);
+        if length > 0 {
+            if self.may_speak().await? {
+                self.send(length).await?;
+            } else {
+                let (server, peer) = (&self.line.known.shared.options.name, &self.line.known.entry.peer);
+                debug!(
+                    target: "dinrail::server", %server, %peer, unit = %to.unit(), function = pdu.function_byte(),
+                    "not answered: it took so long that somebody else has spoken since"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// A broadcast: every unit does it, and none says so. Reading makes no sense then (SL 2.4.1).
+    async fn execute_everywhere(&mut self, pdu: &Pdu) {
+        if is_read(pdu.as_bytes()) {
+            return;
+        }
+        let shared = self.line.known.shared.clone();
+        match &shared.options.units {
+            None => {
+                self.ask(UnitId::BROADCAST, pdu, true).await;
+            }
+            Some(units) => {
+                for unit in units {
+                    self.ask(*unit, pdu, true).await;
+                }
+            }
+        }
+    }
+
+    async fn ask(&mut self, unit: UnitId, pdu: &Pdu, broadcast: bool) -> Reply {
+        let known = &self.line.known;
+        let asker = Asker { service: self.service, shared: &known.shared, peer: &known.entry.peer, broadcast };
+        let response = &mut self.frame[self.wire.framing.pdu_offset()..];
+        match asker.ask_now(unit, pdu.as_bytes(), response) {
+            Some(reply) => reply,
+            None => asker.ask(unit, pdu.as_bytes(), response).await,
+        }
+    }
+
+    /// Waits until the line has been silent for long enough to speak. `false` when somebody else has spoken meanwhile.
+    async fn may_speak(&mut self) -> Result<bool, End> {
+        let Burst::Silence(gap) = self.wire.burst else {
+            return Ok(true);
+        };
+        loop {
+            if self.somebody_spoke() {
+                self.protocol.no_reply();
+                return Ok(false);
+            }
+            // A line that is never silent must not keep an answer for ever.
+            if !self.fill(Some(self.active + gap)).await? || self.window.len() - self.used > self.frame.len() {
+                return Ok(!self.somebody_spoke());
+            }
+        }
+    }
+
+    /// Whether a whole frame stands behind the request that is being answered.
+    fn somebody_spoke(&self) -> bool {
+        let mut rest = self.window[self.used..].to_vec();
+        let mut bytes = &mut rest[..];
+        loop {
+            match self.protocol.decoder().decode(bytes, true) {
+                Decoded::Frame { .. } => return true,
+                Decoded::Skip { length, .. } => bytes = &mut bytes[length..],
+                Decoded::Incomplete | Decoded::Unframeable { .. } => return false,
+            }
+        }
+    }
+
+    async fn send(&mut self, length: usize) -> Result<(), End> {
+        let mut sent = 0;
+        let (line, frame) = (&mut *self.line, &self.frame[..length]);
+        poll_fn(|cx| line.poll_send(cx, frame, &mut sent)).await?;
+        self.active = Instant::now();
+        if self.wire.echo {
+            self.echo = 0..length;
+        }
+        Ok(())
+    }
+
+    /// Waits for more bytes; `false` when the time came first.
+    async fn fill(&mut self, until: Option<Instant>) -> Result<bool, End> {
+        if let Some(at) = until {
+            self.timer.reset(at);
+        }
+        poll_fn(|cx| match self.line.poll_fill(cx, Scratch::take(), &[]) {
+            Poll::Ready(Ok(scratch)) => {
+                self.take(scratch.rest());
+                scratch.give_back();
+                Poll::Ready(Ok(true))
+            }
+            Poll::Ready(Err(End::Closed(_))) => Poll::Ready(Err(End::Closed(self.window.len()))),
+            Poll::Ready(Err(end)) => Poll::Ready(Err(end)),
+            Poll::Pending if until.is_some() => {
+                ready!(self.timer.poll(cx));
+                Poll::Ready(Ok(false))
+            }
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
+    /// Takes bytes that came, but for those that the line repeats.
+    fn take(&mut self, mut bytes: &[u8]) {
+        let now = Instant::now();
+        let gap = now - self.active;
+        self.torn |= !self.window.is_empty() && self.wire.strict.is_some_and(|longest| gap > longest);
+        self.active = now;
+        while let [first, rest @ ..] = bytes
+            && !self.echo.is_empty()
+        {
+            if *first != self.frame[self.echo.start] {
+                self.echo = 0..0;
+                break;
+            }
+            self.echo.start += 1;
+            bytes = rest;
+        }
+        self.window.extend_from_slice(bytes);
+    }
+
+    /// Whether what came between two silences is one frame, without a gap.
+    fn is_one_frame(&self) -> bool {
+        let mut copy = self.window.clone();
+        let whole = copy.len();
+        !self.torn
+            && matches!(self.protocol.decoder().decode(&mut copy, true), Decoded::Frame { length, .. } if length == whole)
+    }
+
+    /// What is no whole frame is nothing at all, to a strict line.
+    fn drop_torn(&mut self) {
+        self.torn = false;
+        if !self.window.is_empty() {
+            let errors = &mut self.protocol.counters_mut().bus_errors;
+            *errors = errors.wrapping_add(1);
+            self.window.clear();
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! How bytes travel on a connection or line.
+
+use std::time::Duration;
+
+use crate::proto::Framing;
+use crate::proto::adu::CustomLength;
+use crate::proto::server::Units;
+use crate::server::options::{MissingUnit, Options};
+use crate::transport::Burst;
+
+/// How bytes travel, and what that means for a server.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::server) struct Wire {
+    pub(in crate::server) framing: Framing,
+    pub(super) burst: Burst,
+    /// Whether unit 0 means every unit.
+    pub(super) broadcast: bool,
+    /// Whether other devices answer on the same line; whose units these are, nobody else knows.
+    pub(super) is_shared: bool,
+    pub(super) units: Units,
+    pub(super) custom_lengths: &'static [CustomLength],
+    /// Frames must be whole between two silences, without a gap of this length inside.
+    pub(in crate::server) strict: Option<Duration>,
+    /// The line repeats what is sent.
+    pub(in crate::server) echo: bool,
+    /// Whether silences are kept by the kernel's clock.
+    pub(in crate::server) exact: bool,
+}
+
+impl Wire {
+    pub(in crate::server) fn new(options: &Options, burst: Burst) -> Self {
+        let is_bus = matches!(burst, Burst::Silence(_));
+        // Who ignores the units of others leaves them to others.
+        let is_shared = is_bus || options.missing_units == MissingUnit::Ignore;
+        let units = match &options.units {
+            Some(units) if is_shared => units.iter().copied().collect(),
+            _ => Units::ALL,
+        };
+        Self {
+            framing: options.framing,
+            burst,
+            broadcast: options.broadcast.unwrap_or(is_bus),
+            is_shared,
+            units,
+            custom_lengths: options.custom_lengths,
+            strict: None,
+            echo: false,
+            exact: false,
+        }
+    }
+
+    /// Whether it is Modbus TCP with nothing unusual about it, which has a faster way of its own.
+    pub(in crate::server) fn is_plain_tcp(&self) -> bool {
+        self.framing == Framing::Tcp && self.burst == Burst::Never && !self.broadcast
+    }
+}

@@ -1,0 +1,131 @@
+//! Serving a serial port. There are no connections: the port is one line for as long as it is there, and is opened again
+//! when it comes back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_serial::SerialStream;
+use tracing::{debug, info, warn};
+
+use super::accept::Listening;
+use super::connection::{self, Known};
+use super::entry::Keeper;
+use super::line::Wire;
+use super::medium::{Medium, Start};
+use super::options::{MissingUnit, Options};
+use super::shared::Shared;
+use super::threads;
+use crate::Error;
+use crate::proto::Framing;
+use crate::service::{Peer, Service};
+use crate::transport::{Connect, Serial};
+
+/// The waits before a port that is gone is looked for again.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+impl Medium for Serial {}
+
+impl Start for Serial {
+    type Local = Arc<str>;
+
+    fn prepare(&self, options: &mut Options) {
+        options.framing = Connect::framing(self);
+        options.missing_units = MissingUnit::Ignore;
+    }
+
+    #[allow(private_interfaces)]
+    async fn start<S: Service>(&self, service: &Arc<S>, shared: &Arc<Shared>) -> Result<Arc<str>, Error> {
+        let name: Arc<str> = self.to_string().into();
+        let failed = |source: std::io::Error| Error::Bind { address: name.clone(), source: Arc::new(source) };
+        let line = SerialLine { port: self.clone(), service: service.clone(), shared: shared.clone() };
+        let listening = Listening::new(shared);
+        match shared.options.threads {
+            None => {
+                let stream = self.open().map_err(failed)?;
+                tokio::spawn(line.run(stream, listening));
+            }
+            // One line needs one thread.
+            Some(_) => {
+                let (opened, result) = std::sync::mpsc::sync_channel(1);
+                threads::spawn_one(shared, move || async move {
+                    match line.port.open() {
+                        Ok(stream) => {
+                            let _ = opened.send(Ok(()));
+                            line.run(stream, listening).await;
+                        }
+                        Err(error) => drop(opened.send(Err(error))),
+                    }
+                })?;
+                // Opening a port is a matter of microseconds.
+                result.recv().unwrap_or_else(|_| Err(std::io::ErrorKind::BrokenPipe.into())).map_err(failed)?;
+            }
+        }
+        Ok(name)
+    }
+}
+
+struct SerialLine<S> {
+    port: Serial,
+    service: Arc<S>,
+    shared: Arc<Shared>,
+}
+
+impl<S: Service> SerialLine<S> {
+    /// Serves until the server stops, however often the port goes away meanwhile.
+    async fn run(self, stream: SerialStream, listening: Listening) {
+        let mut next = Some(stream);
+        while let Some(stream) = next {
+            self.serve(stream).await;
+            if self.shared.is_stopping() {
+                break;
+            }
+            warn!(
+                target: "dinrail::server", server = %self.shared.options.name, port = %self.port,
+                "the serial port is gone; it is opened again when it is back"
+            );
+            tokio::select! {
+                () = self.shared.until_stopping() => break,
+                stream = self.open_again() => next = Some(stream),
+            }
+        }
+        drop(listening);
+    }
+
+    async fn open_again(&self) -> SerialStream {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            tokio::time::sleep(pause).await;
+            match self.port.open() {
+                Ok(stream) => {
+                    info!(
+                        target: "dinrail::server", server = %self.shared.options.name, port = %self.port,
+                        "the serial port is back"
+                    );
+                    return stream;
+                }
+                Err(error) => debug!(
+                    target: "dinrail::server", server = %self.shared.options.name, port = %self.port, %error,
+                    "cannot open the serial port; trying again in {pause:?}"
+                ),
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Serves the port until it is gone.
+    async fn serve(&self, stream: SerialStream) {
+        let Ok(entry) = self.shared.admit(Peer::on(&self.port.to_string())) else {
+            return;
+        };
+        let mut wire = Wire::new(&self.shared.options, self.port.burst());
+        wire.strict = (self.port.is_strict() && wire.framing == Framing::Rtu).then(|| self.port.tear());
+        wire.echo = self.port.has_local_echo();
+        wire.exact = self.port.is_real_time();
+        let known = Known::new(self.shared.clone(), entry.clone());
+        // A task of its own, since a stop ends a line as it ends a connection.
+        let task = tokio::spawn(connection::run(stream, wire, self.service.clone(), known));
+        entry.set_keeper(Keeper::Task(task.abort_handle()));
+        let _ = task.await;
+    }
+}

@@ -1,0 +1,90 @@
+//! RTU and ASCII frames over streams that are like TCP, and over lines with silences.
+
+use std::time::Duration;
+
+use dinrail::client::{self, Client};
+use dinrail::proto::Framing;
+use dinrail::server::{self, serve_line};
+use dinrail::service::{Memory, Peer, Units};
+use dinrail::transport::{Burst, Tcp};
+use dinrail::{Area, Error, ExceptionCode, Server};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+async fn rtu_line(service: impl dinrail::Service, options: server::Options) -> tokio::io::DuplexStream {
+    let (ours, theirs) = tokio::io::duplex(4096);
+    let options = options.with_framing(Framing::Rtu);
+    let burst = Burst::Silence(Duration::from_millis(2));
+    tokio::spawn(serve_line(theirs, burst, Peer::default(), service, options));
+    ours
+}
+
+/// What comes until the line has been silent for a second.
+async fn answer(line: &mut tokio::io::DuplexStream) -> Vec<u8> {
+    let mut bytes = [0; 512];
+    match tokio::time::timeout(Duration::from_secs(1), line.read(&mut bytes)).await {
+        Ok(read) => bytes[..read.expect("the line is open")].to_vec(),
+        Err(_) => Vec::new(),
+    }
+}
+
+fn memory() -> Memory {
+    let memory = Memory::with_sizes(0, 0, 100, 0);
+    memory.set(Area::HoldingRegister, 0, &[0x0102, 0x0304]).expect("they fit");
+    memory
+}
+
+#[tokio::test]
+async fn s001_22_rtu_and_ascii_frames_travel_over_tcp() {
+    for framing in [Framing::Rtu, Framing::Ascii] {
+        let options = server::Options::default().with_framing(framing);
+        let server = Server::tcp("127.0.0.1:0", memory()).with_options(options);
+        let address = server.start().await.expect("it starts");
+        let client = Client::connect(Tcp::new(address).with_framing(framing)).await.expect("it connects");
+        assert_eq!(client.read_holding_registers(0, 2).await.expect("values"), [0x0102, 0x0304]);
+        client.write_register(7, 99).await.expect("it is written");
+        assert_eq!(client.read_holding_registers(7, 1).await.expect("the value"), [99]);
+        let refused = client.read_holding_registers(99, 2).await.expect_err("there is no such address");
+        assert_eq!(refused.exception(), Some(ExceptionCode::IllegalDataAddress), "{framing:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s001_10_foreign_units_and_bad_checksums_are_met_with_silence() {
+    let mut line = rtu_line(memory(), server::Options::default().with_units([2])).await;
+    line.write_all(&[0x02, 0x03, 0, 0, 0, 2, 0xC4, 0x38]).await.expect("it is sent");
+    assert_eq!(answer(&mut line).await, [0x02, 0x03, 4, 1, 2, 3, 4, 0x68, 0x3C]);
+    line.write_all(&[0x03, 0x03, 0, 0, 0, 2, 0xC5, 0xE9]).await.expect("it is sent");
+    assert_eq!(answer(&mut line).await, [], "another unit");
+    line.write_all(&[0x02, 0x03, 0, 0, 0, 2, 0xC4, 0x39]).await.expect("it is sent");
+    assert_eq!(answer(&mut line).await, [], "a bad checksum");
+    line.write_all(&[0xFF, 0x02, 0x55, 0x02, 0x03, 0, 0, 0, 2, 0xC4, 0x38]).await.expect("it is sent");
+    assert_eq!(answer(&mut line).await.len(), 9, "a good frame behind noise");
+}
+
+#[tokio::test(start_paused = true)]
+async fn s001_15_a_broadcast_is_done_by_every_unit_and_not_answered() {
+    let units: Vec<Memory> = (0..3).map(|_| memory()).collect();
+    let service = (1..).zip(&units).fold(Units::new(), |all, (unit, memory)| all.with(unit, memory.clone()));
+    let mut line = rtu_line(service, server::Options::default()).await;
+    line.write_all(&[0x00, 0x06, 0, 9, 0, 7, 0x19, 0xDB]).await.expect("it is sent");
+    assert_eq!(answer(&mut line).await, []);
+    for memory in &units {
+        assert_eq!(memory.value(Area::HoldingRegister, 9), Some(7));
+    }
+}
+
+#[tokio::test]
+async fn s001_15_unit_0_is_a_broadcast_on_tcp_when_that_is_asked_for() {
+    let units: Vec<Memory> = (0..3).map(|_| memory()).collect();
+    let service = (1..).zip(&units).fold(Units::new(), |all, (unit, memory)| all.with(unit, memory.clone()));
+    let options = server::Options::default().with_broadcast(true);
+    let server = Server::tcp("127.0.0.1:0", service).with_options(options);
+    let options = client::Options::default().with_timeout(Duration::from_millis(100));
+    let client =
+        Client::connect_with(Tcp::new(server.start().await.expect("it starts")), options).await.expect("it connects");
+    let unanswered = client.unit(0).write_register(9, 7).await;
+    assert!(matches!(unanswered, Err(Error::Timeout { .. })), "{unanswered:?}");
+    for unit in 1..=3 {
+        assert_eq!(client.unit(unit).read_holding_registers(9, 1).await.expect("the value"), [7]);
+    }
+}
