@@ -1,8 +1,18 @@
 //! Lines: the same frames and events whatever the pieces in which the bytes come, and every byte decided in the end.
 
-use dinrail_proto::adu::{Decoded, Decoder, Expected, Side, crc16};
+use dinrail_proto::adu::{CustomLength, Decoded, Decoder, Expected, LengthRule, Side, crc16};
 use dinrail_proto::server::{Connection, Event, ReplyTo, Units};
-use dinrail_proto::{ExceptionCode, Framing, UnitId};
+use dinrail_proto::{ExceptionCode, Framing, FunctionCode, UnitId};
+
+/// Functions with lengths of their own, one of them of the specification.
+const CUSTOM: &[CustomLength] = &[
+    custom(65, LengthRule::Fixed(3), LengthRule::ByteCountAt(2)),
+    custom(5, LengthRule::ByteCountAt(1), LengthRule::Fixed(0)),
+];
+
+const fn custom(code: u8, request: LengthRule, response: LengthRule) -> CustomLength {
+    CustomLength { function: FunctionCode::new(code).expect("a function code"), request, response }
+}
 
 /// The first three bytes of an input: how the line is read and how it is cut.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +43,7 @@ impl Settings {
             _ => Side::Bus,
         };
         let decoder = Decoder::new(framing, side);
+        let decoder = if self.flags & 0x80 != 0 { decoder.with_custom_lengths(CUSTOM) } else { decoder };
         if self.flags & 4 != 0 { decoder.with_reserved_units() } else { decoder }
     }
 
@@ -134,7 +145,8 @@ pub fn server(data: &[u8]) {
     let framing = match settings.flags >> 3 & 3 {
         0 => Framing::Tcp,
         1 => Framing::Ascii,
-        _ => Framing::Rtu,
+        2 => Framing::Rtu,
+        _ => Framing::Pdu,
     };
     let units = if settings.flags & 0x20 != 0 { Units::ALL } else { UnitId(settings.unit).into() };
     let mut server = Connection::with_decoder(settings.decoder(framing), units);
@@ -146,8 +158,8 @@ pub fn server(data: &[u8]) {
     assert_eq!(server.counters(), other.counters());
     assert_eq!(usize::from(server.counters().server_messages), whole.0.len());
     for (_, (to, reply)) in whole.0 {
-        let broadcast = framing != Framing::Tcp && to.unit() == UnitId::BROADCAST;
-        assert!(broadcast || units.contains(to.unit()));
+        let broadcast = framing.is_shared_line() && to.unit() == UnitId::BROADCAST;
+        assert!(broadcast || units.contains(to.unit()) || !framing.has_units());
         assert_eq!((to.is_broadcast(), to.is_answered()), (broadcast, !reply.is_empty()));
         assert!(!broadcast || reply.is_empty());
     }

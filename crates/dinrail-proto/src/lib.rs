@@ -5,8 +5,8 @@
 //!
 //! How bytes become answers, in reading order:
 //!
-//! 1. [`adu`]: bytes of a line become frames ([`adu::Decoder`], for [`Framing::Tcp`], [`Framing::Rtu`] and
-//!    [`Framing::Ascii`]). A frame is an [`Adu`]: a transaction, a unit and the bytes of a PDU.
+//! 1. [`adu`]: bytes of a line become frames ([`adu::Decoder`], for every [`Framing`], those of your own included). A
+//!    frame is an [`Adu`]: a transaction, a unit and the bytes of a PDU.
 //! 2. [`pdu`]: those bytes become a [`Request`] or a [`Response`], which hold only legal values; what is illegal becomes
 //!    the [`ExceptionCode`] that the specification asks for.
 //! 3. [`server::Connection`]: which frames of a line are for us, and how we answer.

@@ -10,7 +10,7 @@ use core::fmt;
 pub struct UnitId(pub u8);
 
 impl UnitId {
-    /// Every unit of a serial line at once; executed, never answered (SL 2.1).
+    /// Every unit of a shared line at once; executed, never answered (SL 2.1).
     pub const BROADCAST: Self = Self(0);
     /// The server at the other end of a TCP connection itself, not a device behind it (MG 4.4.1.2).
     pub const DIRECT: Self = Self(0xFF);

@@ -19,9 +19,12 @@ fn main() -> io::Result<()> {
         write("response", name, &[&[request.len() as u8], *request, *reply].concat())?;
     }
     for (number, some) in EXAMPLES.chunks(4).enumerate() {
-        for (target, framing, flags, served) in
-            [("tcp", Framing::Tcp, 0, 0x20), ("rtu", Framing::Rtu, 2, 0x12), ("ascii", Framing::Ascii, 2, 0x0A)]
-        {
+        for (target, framing, flags, served) in [
+            ("tcp", Framing::Tcp, 0, 0x20),
+            ("rtu", Framing::Rtu, 2, 0x12),
+            ("ascii", Framing::Ascii, 2, 0x0A),
+            ("pdu", Framing::Pdu, 0, 0x18),
+        ] {
             // Somebody else's exchange, ours, and a broadcast.
             let exchange = |example: &Example| {
                 [(7, example.request), (7, example.reply), (1, example.request), (0, example.request)]

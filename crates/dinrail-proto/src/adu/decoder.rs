@@ -1,11 +1,11 @@
 //! The decoder of any framing: bytes of a line in, frames out.
 
 use super::length::{CustomLength, expected_response, request_length_with, response_length_with};
-use super::{Decoded, Discard, Framing, ascii, decode_mbap, rtu};
+use super::{Adu, Decoded, Discard, Framer, Framing, Reading, ascii, bare, decode_mbap, rtu};
 use crate::UnitId;
-use crate::pdu::FunctionCode;
+use crate::pdu::{FunctionCode, MAX_PDU};
 
-/// Which side's frames may stand on a line, as far as RTU is concerned: requests and replies of one function have
+/// Which side's frames may stand on a line. RTU and bare PDUs need to know: requests and replies of one function have
 /// different lengths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
@@ -36,6 +36,8 @@ pub enum Side {
 ///   good frame behind it until as many bytes have come or the burst ends; then that frame is found. At the end of a
 ///   burst, what is left is also a frame when its CRC is right as a whole: that frames functions without a known length.
 /// - ASCII: from a colon to CR and the delimiter, digits of either case, right LRC.
+/// - Bare PDUs: as many bytes as function and counts imply, or the burst; see [`Framing::Pdu`].
+/// - Custom framings: what the [`Framer`] takes.
 ///
 /// # Work
 /// It is bounded for each call and for each byte dropped, so garbage cannot make it grow with what came before. RTU: up
@@ -57,7 +59,7 @@ impl Decoder {
         Self { framing, side, delimiter: ascii::LF, reserved_units: false, custom: &[] }
     }
 
-    /// Takes these lengths into account as well, before those of the specification. Only RTU needs them.
+    /// Takes these lengths into account as well, before those of the specification. RTU and bare PDUs need them.
     #[must_use]
     pub const fn with_custom_lengths(mut self, custom: &'static [CustomLength]) -> Self {
         self.custom = custom;
@@ -102,6 +104,28 @@ impl Decoder {
             Framing::Tcp => decode_tcp(bytes, at_end),
             Framing::Rtu => rtu::decode(&self.rtu_rules(), bytes, at_end),
             Framing::Ascii => ascii::decode(bytes, at_end, self.delimiter),
+            Framing::Pdu => bare::decode(self.side, self.custom, bytes, at_end),
+            Framing::Custom(framer) => self.decode_custom(framer, bytes, at_end),
+        }
+    }
+
+    /// Does not trust the answer: nothing that a framer says may upset those who use it.
+    fn decode_custom<'a>(&self, framer: &dyn Framer, bytes: &'a mut [u8], at_end: bool) -> Decoded<'a> {
+        let shown = bytes.len();
+        let broken = Decoded::Skip { length: shown, reason: Discard::Broken };
+        let decided = at_end || shown >= self.framing.max_adu();
+        match framer.decode(bytes, &Reading { side: self.side, at_end, custom: self.custom }) {
+            Decoded::Frame { adu, length } => {
+                let sound = (1..=shown).contains(&length) && (1..=MAX_PDU).contains(&adu.pdu.len());
+                let transaction = if framer.has_transactions() { adu.transaction } else { 0 };
+                let unit = if framer.has_units() { adu.unit } else { UnitId::DIRECT };
+                let adu = Adu { transaction, unit, pdu: adu.pdu };
+                if sound { Decoded::Frame { adu, length } } else { broken }
+            }
+            Decoded::Skip { length, .. } if !(1..=shown).contains(&length) && shown > 0 => broken,
+            Decoded::Incomplete if shown > 0 && decided => broken,
+            Decoded::Skip { .. } if shown == 0 => Decoded::Incomplete,
+            decoded => decoded,
         }
     }
 
@@ -116,10 +140,13 @@ impl Decoder {
     /// The price: if another device's late reply carries, as its data, the very bytes of the expected reply, and is
     /// looked at before it is complete, they are taken for it. Use [`decode`](Self::decode) where that matters more than
     /// the wait for silence.
+    ///
+    /// A bare PDU that does not say how long it is has the expected length.
     pub fn decode_expected<'a>(&self, bytes: &'a mut [u8], at_end: bool, expected: &Expected) -> Decoded<'a> {
         match self.framing {
             Framing::Rtu => rtu::decode_expected(&self.rtu_rules(), bytes, at_end, expected),
-            Framing::Tcp | Framing::Ascii => self.decode(bytes, at_end),
+            Framing::Pdu => bare::decode_expected(self.custom, bytes, at_end, expected),
+            Framing::Tcp | Framing::Ascii | Framing::Custom(_) => self.decode(bytes, at_end),
         }
     }
 

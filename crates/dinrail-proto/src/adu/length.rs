@@ -1,4 +1,4 @@
-//! How long a PDU will be, told from its first bytes: what RTU needs, since its frames carry no length.
+//! How long a PDU will be, told from its first bytes: what RTU and bare PDUs need, since their frames carry no length.
 //!
 //! The same bytes read differently as a request and as a reply, so there is a function for each. Both look only at
 //! bytes that belong to the PDU, and give the same answer however many bytes follow.
@@ -71,7 +71,8 @@ impl LengthRule {
     }
 }
 
-/// How long the PDUs of a custom function are, so that RTU can frame them without waiting for silence.
+/// How long the PDUs of a custom function are, so that RTU can frame them without waiting for silence, and bare PDUs
+/// without waiting for the end of the burst.
 ///
 /// A rule for a function of the specification replaces the specification's. Exceptions need no rule.
 #[derive(Clone, Copy, Debug)]

@@ -5,8 +5,11 @@
 //! [`Framing::max_adu`] bytes to come to a decision, so memory is bounded by that.
 
 mod ascii;
+mod bare;
 mod crc;
 mod decoder;
+mod framer;
+mod framing;
 mod length;
 mod lrc;
 mod mbap;
@@ -18,108 +21,22 @@ use core::fmt;
 
 pub use self::crc::crc16;
 pub use self::decoder::{Decoder, Expected, Side};
+pub use self::framer::{Framer, Reading};
+pub use self::framing::{Framing, MAX_ADU};
 pub use self::length::{CustomLength, Length, LengthRule, request_length, response_length};
 pub use self::lrc::lrc;
 pub use self::mbap::{decode as decode_mbap, header as mbap_header};
 use crate::UnitId;
-use crate::error::EncodeError;
-use crate::pdu::MAX_PDU;
-
-/// How PDUs are framed. Any framing works on any transport.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Framing {
-    /// MBAP header: transaction, protocol 0, length, unit (MG 3.1.3).
-    Tcp,
-    /// Unit, PDU, CRC-16; frames are told apart by their length, their CRC and silence (SL 2.5.1).
-    Rtu,
-    /// A colon, hex digits with an LRC, CR and LF (SL 2.5.2).
-    Ascii,
-}
-
-impl Framing {
-    /// The most bytes that a frame takes on the line.
-    pub const fn max_adu(self) -> usize {
-        self.adu_length(MAX_PDU)
-    }
-
-    /// Where the PDU has to stand in the buffer for [`encode_in_place`](Self::encode_in_place).
-    pub const fn pdu_offset(self) -> usize {
-        match self {
-            Self::Tcp => mbap::HEADER,
-            Self::Rtu | Self::Ascii => 1,
-        }
-    }
-
-    /// How many bytes the frame of a PDU of `pdu_length` bytes takes on the line.
-    pub const fn adu_length(self, pdu_length: usize) -> usize {
-        match self {
-            Self::Tcp => mbap::HEADER + pdu_length,
-            Self::Rtu => 1 + pdu_length + 2,
-            Self::Ascii => 1 + 2 * (1 + pdu_length + 1) + 2,
-        }
-    }
-
-    /// Writes `adu` to the front of `out` and returns its length in bytes.
-    ///
-    /// # Errors
-    /// When the PDU is empty or over 253 bytes, or `out` is too short.
-    #[inline]
-    pub fn encode(self, adu: &Adu<'_>, out: &mut [u8]) -> Result<usize, EncodeError> {
-        self.place(adu.pdu, out)?;
-        self.encode_in_place(adu.transaction, adu.unit, adu.pdu.len(), out)
-    }
-
-    /// Makes a frame of a PDU that stands in `out` already, `pdu_length` bytes long, at
-    /// [`pdu_offset`](Self::pdu_offset), and returns the frame's length in bytes. The frame begins at the front of `out`.
-    ///
-    /// # Errors
-    /// As [`encode`](Self::encode).
-    #[inline]
-    pub fn encode_in_place(
-        self,
-        transaction: u16,
-        unit: UnitId,
-        pdu_length: usize,
-        out: &mut [u8],
-    ) -> Result<usize, EncodeError> {
-        let frame = self.room(pdu_length, out)?;
-        match self {
-            Self::Tcp => frame[..mbap::HEADER].copy_from_slice(&mbap::header(transaction, unit, pdu_length)),
-            Self::Rtu => rtu::complete(unit, frame),
-            Self::Ascii => ascii::complete(unit, frame),
-        }
-        Ok(frame.len())
-    }
-
-    /// Copies a PDU to its place in a frame.
-    #[inline]
-    pub(crate) fn place(self, pdu: &[u8], out: &mut [u8]) -> Result<(), EncodeError> {
-        let at = self.pdu_offset();
-        self.room(pdu.len(), out)?[at..at + pdu.len()].copy_from_slice(pdu);
-        Ok(())
-    }
-
-    /// The room that the frame of a PDU of this length takes.
-    #[inline]
-    fn room(self, pdu_length: usize, out: &mut [u8]) -> Result<&mut [u8], EncodeError> {
-        match pdu_length {
-            0 => Err(EncodeError::Field("a PDU has at least one byte, its function code")),
-            1..=MAX_PDU => {
-                let needed = self.adu_length(pdu_length);
-                out.get_mut(..needed).ok_or(EncodeError::NoRoom { needed })
-            }
-            length => Err(EncodeError::TooLong { length }),
-        }
-    }
-}
 
 /// One frame: a PDU, whom it is for or from, and on TCP which exchange it belongs to.
+///
+/// A framing that carries no transaction id or no unit leaves them out, whatever they are; a decoder then says 0 and
+/// [`UnitId::DIRECT`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Adu<'a> {
-    /// The transaction id of MBAP; 0 on serial framings, which have none.
+    /// The transaction id of MBAP; 0 on framings that [have none](Framing::has_transactions).
     pub transaction: u16,
-    /// The unit that is asked, or that answers.
+    /// The unit that is asked, or that answers; [`UnitId::DIRECT`] on framings that [have none](Framing::has_units).
     pub unit: UnitId,
     /// Function code and data, 1 to 253 bytes.
     pub pdu: &'a [u8],
@@ -154,9 +71,9 @@ pub enum Decoded<'a> {
     },
     /// No decision before more bytes come; at the end of a burst only when there are no bytes at all.
     Incomplete,
-    /// No frame can be found any more, and the connection must be closed (TCP only).
+    /// No frame can be found any more, and the connection must be closed: TCP, bare PDUs, and custom framings that say so.
     Unframeable {
-        /// The length field that cannot be.
+        /// The length that cannot be.
         length: u16,
     },
 }

@@ -6,15 +6,15 @@
 
 use super::crc::crc16;
 use super::length::{CustomLength, Length, request_length_with, response_length_with};
-use super::{Adu, Decoded, Discard, Expected, Framing, Side};
+use super::{Adu, Decoded, Discard, Expected, Side};
 use crate::UnitId;
 use crate::pdu::MAX_PDU;
 
 /// Unit, function code and CRC.
 const LEAST: usize = 4;
-const MOST: usize = Framing::Rtu.max_adu();
+const MOST: usize = AROUND + MAX_PDU;
 /// Bytes of a frame that are not of its PDU.
-const AROUND: usize = 3;
+pub(super) const AROUND: usize = 3;
 
 /// How a line is read.
 pub(super) struct Rules {

@@ -49,7 +49,7 @@ fn checksums_of_known_bytes() {
 #[test]
 fn what_cannot_be_framed_is_said() {
     let mut out = [0; 600];
-    for framing in [Framing::Tcp, Framing::Rtu, Framing::Ascii] {
+    for framing in [Framing::Tcp, Framing::Rtu, Framing::Ascii, Framing::Pdu] {
         let mut encode =
             |pdu: &[u8], room| framing.encode(&Adu { transaction: 0, unit: UnitId(1), pdu }, &mut out[..room]);
         assert!(matches!(encode(&[], 600), Err(EncodeError::Field(_))));

@@ -1,4 +1,4 @@
-//! A serial line: one talks at a time, and nothing tells whose answer a frame is but when it comes.
+//! A line without transaction ids: one talks at a time, and nothing tells whose answer a frame is but when it comes.
 
 use core::time::Duration;
 

@@ -8,10 +8,10 @@
 //! the right answer may still come. That goes for a reply with the right transaction and nonsense in it as well: it is
 //! remembered, and if nothing better comes the timeout says what it was ([`Failure::Timeout`]).
 //!
-//! A serial frame carries no transaction id. There one request is out at a time; a unit that did not answer in time is
-//! left alone until its late reply was seen or it has had as long again ([`Options::quarantine`]); and bytes left over
-//! are dropped before a request is sent. What comes later still, from the same unit and of the same shape, cannot be
-//! told from an answer by anybody.
+//! Most framings carry no transaction id ([`Framing::has_transactions`](crate::Framing::has_transactions)). There one
+//! request is out at a time; a unit that did not answer in time is left alone until its late reply was seen or it has had
+//! as long again ([`Options::quarantine`]); and bytes left over are dropped before a request is sent. What comes later
+//! still, from the same unit and of the same shape, cannot be told from an answer by anybody.
 
 mod line;
 mod options;
@@ -61,13 +61,13 @@ impl core::error::Error for StartError {}
 /// No frame can be found in the stream any more: the connection must be closed and [reset](Connection::reset).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unframeable {
-    /// The MBAP length field that cannot be.
+    /// The length that cannot be.
     pub length: u16,
 }
 
 impl fmt::Display for Unframeable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the peer does not speak Modbus TCP: a frame of length {}", self.length)
+        write!(f, "the peer does not speak this framing: a frame of length {}", self.length)
     }
 }
 
@@ -99,12 +99,13 @@ impl<const N: usize> Connection<N> {
     /// A line that nothing has been sent on yet.
     pub fn new(options: Options) -> Self {
         let () = Self::FITS;
-        let depth = if options.is_serial() { 1 } else { options.depth.clamp(1, N) };
+        let depth = if options.takes_turns() { 1 } else { options.depth.clamp(1, N) };
+        let local_echo = options.local_echo && options.framing.is_shared_line();
         // An echo is a request: on a line that has one, both may be found.
-        let side = if options.local_echo { Side::Bus } else { Side::Replies };
+        let side = if local_echo { Side::Bus } else { Side::Replies };
         let decoder = Decoder::new(options.framing, side).with_custom_lengths(options.custom_lengths);
         Self {
-            options: Options { depth, ..options },
+            options: Options { depth, local_echo, ..options },
             slots: core::array::from_fn(|_| Slot::new()),
             used: 0,
             waiting: 0,
@@ -142,7 +143,7 @@ impl<const N: usize> Connection<N> {
 
     /// Takes a request; it waits for [`poll_transmit`](Self::poll_transmit). `timeout` counts from when it is sent.
     ///
-    /// On serial framings unit 0 is broadcast: nobody answers, and the call ends with [`Outcome::Sent`] when the
+    /// On framings of [shared lines](crate::Framing::is_shared_line) unit 0 is broadcast: nobody answers, and the call ends with [`Outcome::Sent`] when the
     /// turnaround delay has passed.
     ///
     /// # Errors
@@ -181,7 +182,7 @@ impl<const N: usize> Connection<N> {
             return Err(StartError::Invalid(EncodeError::Field(what)));
         };
         let reads = is_read(slot.pdu.as_bytes()) || function == FunctionCode::READ_WRITE_MULTIPLE_REGISTERS;
-        if self.options.is_serial() && unit.is_broadcast() && reads {
+        if reads && self.options.is_broadcast(unit) {
             let what = "unit 0 is broadcast: nobody answers, so it cannot read";
             return Err(StartError::Invalid(EncodeError::Field(what)));
         }

@@ -3,9 +3,9 @@
 use super::outcome::Mismatch;
 use super::slot::{Stage, verify};
 use super::{Connection, Unframeable, bits, lowest};
-use crate::adu::{Decoded, Expected};
+use crate::adu::{Decoded, Expected, MAX_ADU};
 use crate::error::ReplyError;
-use crate::{Adu, Framing, Instant};
+use crate::{Adu, Instant};
 
 impl<const N: usize> Connection<N> {
     /// Shows the bytes that have come and were not consumed yet, and returns how many are consumed now. The caller keeps
@@ -13,7 +13,7 @@ impl<const N: usize> Connection<N> {
     /// are always enough to get on. Consumed bytes may have been changed.
     ///
     /// # Errors
-    /// [`Unframeable`] (TCP only): close the connection.
+    /// [`Unframeable`] (never on RTU and ASCII): close the connection.
     pub fn handle_input(&mut self, now: Instant, bytes: &mut [u8]) -> Result<usize, Unframeable> {
         if bytes.len() > self.unconsumed {
             self.line.active(now, now, self.options.frame_gap);
@@ -59,7 +59,7 @@ impl<const N: usize> Connection<N> {
 
     fn decode<'b>(&self, bytes: &'b mut [u8], at_end: bool) -> Decoded<'b> {
         let slot = match lowest(self.open) {
-            Some(index) if self.options.is_serial() => &self.slots[index],
+            Some(index) if self.options.takes_turns() => &self.slots[index],
             _ => return self.decoder.decode(bytes, at_end),
         };
         // A unit of the reserved range is only heard when it was asked.
@@ -73,8 +73,8 @@ impl<const N: usize> Connection<N> {
     }
 
     fn receive(&mut self, adu: &Adu<'_>) {
-        if self.options.is_serial() {
-            return self.receive_serial(adu);
+        if self.options.takes_turns() {
+            return self.receive_in_turn(adu);
         }
         match bits(self.open).find(|&index| self.slots[index].transaction == adu.transaction) {
             Some(index) => self.hold(index, adu),
@@ -83,8 +83,10 @@ impl<const N: usize> Connection<N> {
         }
     }
 
-    fn receive_serial(&mut self, adu: &Adu<'_>) {
-        match lowest(self.open).filter(|&index| self.slots[index].unit == adu.unit && !adu.unit.is_broadcast()) {
+    fn receive_in_turn(&mut self, adu: &Adu<'_>) {
+        let options = &self.options;
+        let is_from = |unit| options.addressed(unit) == adu.unit && !options.is_broadcast(unit);
+        match lowest(self.open).filter(|&index| is_from(self.slots[index].unit)) {
             Some(index) if self.line.echoed.is_some() && self.slots[index].pdu.as_bytes() == adu.pdu => {
                 self.line.echoed = None;
             }
@@ -97,7 +99,7 @@ impl<const N: usize> Connection<N> {
     /// Holds a reply against the call that it claims to be for.
     fn hold(&mut self, index: usize, adu: &Adu<'_>) {
         let slot = &mut self.slots[index];
-        let mismatch = if slot.unit != adu.unit {
+        let mismatch = if self.options.addressed(slot.unit) != adu.unit {
             Mismatch::Unit { expected: slot.unit, received: adu.unit }
         } else {
             match verify(&slot.pdu, adu.pdu) {
@@ -116,12 +118,12 @@ impl<const N: usize> Connection<N> {
     /// How many bytes at the front are our own request, coming back.
     fn swallow_echo(&mut self, bytes: &[u8]) -> usize {
         let (Some(matched), Some(index)) = (self.line.echoed, lowest(self.open)) else { return 0 };
-        let mut frame = [0; Framing::Ascii.max_adu()];
+        let mut frame = [0; MAX_ADU];
         let length = self.options.framing.encode(&self.slots[index].adu(), &mut frame).unwrap_or(matched);
         let rest = &frame[matched..length];
         let common = rest.iter().zip(bytes).take_while(|(sent, came)| sent == came).count();
         if common < rest.len() && common < bytes.len() {
-            // Noise lies before it, or it was damaged. The decoder may still find it; see `receive_serial`.
+            // Noise lies before it, or it was damaged. The decoder may still find it; see `receive_in_turn`.
             return 0;
         }
         self.line.echoed = (common < rest.len()).then_some(matched + common);

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::Options;
 use super::outcome::{Failure, Mismatch, Outcome};
 use crate::error::ReplyError;
 use crate::pdu::diagnostics::Diagnostic;
@@ -100,10 +101,10 @@ impl Slot {
     }
 
     /// Whether nobody answers this request.
-    pub(super) fn is_unanswered(&self, serial: bool) -> bool {
+    pub(super) fn is_unanswered(&self, options: &Options) -> bool {
         let [high, low] = Diagnostic::FORCE_LISTEN_ONLY.0.to_be_bytes();
         let silences = self.pdu.as_bytes().starts_with(&[FunctionCode::DIAGNOSTICS.code(), high, low]);
-        silences || (serial && self.unit.is_broadcast())
+        silences || options.is_broadcast(self.unit)
     }
 }
 

@@ -11,12 +11,11 @@ impl<const N: usize> Connection<N> {
     /// if nothing else happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let deadline = bits(self.open).map(|index| self.slots[index].deadline).min();
-        if !self.options.is_serial() {
+        if !self.options.takes_turns() {
             return deadline;
         }
         let idle = self.open == 0;
-        let ready =
-            bits(if idle { self.waiting } else { 0 }).map(|index| self.line.ready_at(self.slots[index].unit)).min();
+        let ready = bits(if idle { self.waiting } else { 0 }).map(|index| self.ready_at(&self.slots[index])).min();
         let given_up = if idle { self.silence_given_up_at() } else { None };
         [deadline, ready, given_up].into_iter().flatten().min()
     }
@@ -42,16 +41,15 @@ impl<const N: usize> Connection<N> {
     }
 
     fn give_up(&mut self, index: usize, now: Instant) {
-        let serial = self.options.is_serial();
         let slot = &self.slots[index];
-        if slot.is_unanswered(serial) {
+        if slot.is_unanswered(&self.options) {
             return self.end(index, Stage::Sent);
         }
         let mismatch = slot.mismatch;
-        if serial {
+        if self.options.takes_turns() {
             let until = now + self.options.quarantine.unwrap_or(slot.timeout);
             self.line.echoed = None;
-            self.line.suspect(slot.unit, &slot.pdu, now, until);
+            self.line.suspect(self.options.addressed(slot.unit), &slot.pdu, now, until);
         } else {
             self.transactions.timed_out(slot.transaction);
         }

@@ -22,19 +22,20 @@ impl<const N: usize> Connection<N> {
     }
 
     fn send(&mut self, index: usize, now: Instant, out: &mut [u8]) -> Option<usize> {
-        let serial = self.options.is_serial();
+        let turns = self.options.takes_turns();
         let (slots, open) = (&self.slots, self.open);
         let is_open = |id| bits(open).any(|at| slots[at].transaction == id);
-        let transaction = if serial { 0 } else { self.transactions.give(is_open) };
+        let transaction = if turns { 0 } else { self.transactions.give(is_open) };
         let slot = &mut self.slots[index];
         slot.transaction = transaction;
         let length = self.options.framing.encode(&slot.adu(), out).ok()?; // cannot fail: a Pdu is legal, and fits
-        let gone = now + self.options.byte_time.saturating_mul(length as u32); // at most 513
+        let gone = now + self.options.byte_time.saturating_mul(length as u32); // at most 1024
         slot.stage = Stage::Open;
-        slot.deadline = gone + if slot.is_unanswered(serial) { self.options.broadcast_delay } else { slot.timeout };
+        slot.deadline =
+            gone + if slot.is_unanswered(&self.options) { self.options.broadcast_delay } else { slot.timeout };
         self.waiting &= !(1 << index);
         self.open |= 1 << index;
-        if serial {
+        if turns {
             self.line.active(now, gone, self.options.frame_gap);
             self.line.sent(self.options.local_echo);
             // What has come before the request cannot be its answer.
@@ -45,12 +46,16 @@ impl<const N: usize> Connection<N> {
 
     /// The waiting call that came first, among those that the line allows.
     fn next_to_send(&mut self, now: Instant) -> Option<usize> {
-        if !self.options.is_serial() {
+        if !self.options.takes_turns() {
             return self.first_waiting(|_| true);
         }
         self.line.wait_for_silence(now);
-        let line = &self.line;
-        self.first_waiting(|slot| line.ready_at(slot.unit) <= now)
+        self.first_waiting(|slot| self.ready_at(slot) <= now)
+    }
+
+    /// When the line allows this call, if nothing else happens.
+    pub(super) fn ready_at(&self, slot: &Slot) -> Instant {
+        self.line.ready_at(self.options.addressed(slot.unit))
     }
 
     pub(super) fn first_waiting(&self, allowed: impl Fn(&Slot) -> bool) -> Option<usize> {

@@ -10,7 +10,7 @@
 //!
 //! let mut connection = Connection::new(Framing::Rtu, UnitId(2).into());
 //! let mut window = vec![0x02, 0x07, 0x41, 0x12]; // FC 7, read exception status, from unit 2
-//! let mut out = [0; Framing::Rtu.max_adu()];
+//! let mut out = [0; 256]; // `Framing::max_adu` of RTU
 //! loop {
 //!     let used = match connection.handle_input(&mut window) {
 //!         Event::Request { adu, to, length } => {
@@ -42,7 +42,7 @@ use crate::error::EncodeError;
 use crate::pdu::diagnostics::Diagnostic;
 use crate::pdu::{ExceptionCode, FunctionCode, Pdu};
 
-/// One line or connection, as a server sees it. It holds no buffers: an idle one costs its own size, under 100 bytes.
+/// One line or connection, as a server sees it. It holds no buffers: an idle one costs its own size, about 100 bytes.
 #[derive(Clone, Debug)]
 pub struct Connection {
     decoder: Decoder,
@@ -77,9 +77,9 @@ pub enum Event<'a> {
     },
     /// Nothing to do before more bytes come.
     Wait,
-    /// No frame can be found any more: close the connection (TCP only).
+    /// No frame can be found any more: close the connection (never on RTU and ASCII).
     Close {
-        /// The length field that cannot be.
+        /// The length that cannot be.
         length: u16,
     },
 }
@@ -109,12 +109,12 @@ pub struct ReplyTo {
 }
 
 impl ReplyTo {
-    /// The transaction id of MBAP; 0 on serial framings.
+    /// The transaction id; 0 on framings that [have none](Framing::has_transactions).
     pub const fn transaction(&self) -> u16 {
         self.transaction
     }
 
-    /// The unit that was asked.
+    /// The unit that was asked; [`UnitId::DIRECT`] on framings that [have none](Framing::has_units).
     pub const fn unit(&self) -> UnitId {
         self.unit
     }
@@ -134,10 +134,12 @@ impl ReplyTo {
 impl Connection {
     /// The server of `units` on a line of this framing.
     ///
-    /// On serial framings, a server of some units shares the line with others and understands their requests and replies;
-    /// one that serves [every unit](Units::ALL) has the line for itself.
+    /// On framings of [shared lines](Framing::is_shared_line), a server of some units understands the requests and replies
+    /// of others; one that serves [every unit](Units::ALL) has the line for itself, as on all other framings. Framings
+    /// [without units](Framing::has_units) ask the server whatever `units` are.
     pub fn new(framing: Framing, units: Units) -> Self {
-        let side = if units == Units::ALL { Side::Requests } else { Side::Bus };
+        let alone = units == Units::ALL || !framing.is_shared_line();
+        let side = if alone { Side::Requests } else { Side::Bus };
         Self::with_decoder(Decoder::new(framing, side), units)
     }
 
@@ -164,8 +166,8 @@ impl Connection {
     #[inline]
     fn step<'a>(&mut self, bytes: &'a mut [u8], at_end: bool) -> Event<'a> {
         match self.decoder.decode(bytes, at_end) {
-            Decoded::Frame { adu, length } if self.decoder.framing() == Framing::Tcp => self.tcp_frame(adu, length),
-            Decoded::Frame { adu, length } => self.serial_frame(adu, length),
+            Decoded::Frame { adu, length } if self.decoder.framing().is_shared_line() => self.bus_frame(adu, length),
+            Decoded::Frame { adu, length } => self.direct_frame(adu, length),
             Decoded::Skip { length, reason } => {
                 self.count_discarded(reason);
                 Event::Skip { length, what: Skipped::Discarded(reason) }
@@ -178,18 +180,19 @@ impl Connection {
         }
     }
 
-    /// On TCP there are only requests, and unit 0 is no broadcast (MG 4.4.1.2).
+    /// Between two there are only requests, and unit 0 is no broadcast (MG 4.4.1.2).
     #[inline]
-    fn tcp_frame<'a>(&mut self, adu: Adu<'a>, length: usize) -> Event<'a> {
+    fn direct_frame<'a>(&mut self, adu: Adu<'a>, length: usize) -> Event<'a> {
+        self.in_garbage = false;
         self.counters.bus_messages = self.counters.bus_messages.wrapping_add(1);
-        if self.units.contains(adu.unit) {
+        if self.units.contains(adu.unit) || !self.decoder.framing().has_units() {
             self.request(adu, length, false)
         } else {
             Event::Skip { length, what: Skipped::ForeignRequest }
         }
     }
 
-    fn serial_frame<'a>(&mut self, adu: Adu<'a>, length: usize) -> Event<'a> {
+    fn bus_frame<'a>(&mut self, adu: Adu<'a>, length: usize) -> Event<'a> {
         self.in_garbage = false;
         self.counters.bus_messages = self.counters.bus_messages.wrapping_add(1);
         let broadcast = adu.unit.is_broadcast();
@@ -265,7 +268,7 @@ impl Connection {
             return Ok(0);
         }
         let length = framing.encode_in_place(to.transaction, to.unit, pdu_length, out)?;
-        if framing == Framing::Ascii {
+        if matches!(framing, Framing::Ascii) {
             out[length - 1] = self.decoder.delimiter();
         }
         Ok(length)

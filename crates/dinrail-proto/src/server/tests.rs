@@ -231,5 +231,5 @@ fn what_only_looks_like_a_reply_is_a_bad_request_where_there_are_no_replies() {
 
 #[test]
 fn an_idle_connection_costs_little() {
-    assert!(size_of::<Connection>() <= 96, "{} bytes", size_of::<Connection>());
+    assert!(size_of::<Connection>() <= 112, "{} bytes", size_of::<Connection>());
 }

@@ -1,10 +1,10 @@
 //! Decoders: the same frames whatever the pieces, every good frame in the end, and never a panic.
 
-use dinrail_proto::adu::{Decoded, Decoder, Expected, Side, crc16};
+use dinrail_proto::adu::{Decoded, Decoder, Expected, Length, Side, crc16, request_length};
 use dinrail_proto::{Framing, UnitId};
 use proptest::prelude::*;
 
-use crate::generate::{custom_function, frame, framed, garbage, is_ambiguous, line, pieces, rtu};
+use crate::generate::{custom_function, frame, framed, garbage, is_ambiguous, line, pieces, request, rtu};
 
 /// A frame, or the end of the line, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +56,9 @@ fn run(decoder: &Decoder, line: &[u8], sizes: &[usize]) -> Vec<Seen> {
 }
 
 fn decoder() -> impl Strategy<Value = Decoder> {
-    let framing = prop_oneof![3 => Just(Framing::Rtu), 1 => Just(Framing::Ascii), 1 => Just(Framing::Tcp)];
+    let framing = prop_oneof![
+        3 => Just(Framing::Rtu), 1 => Just(Framing::Ascii), 1 => Just(Framing::Tcp), 1 => Just(Framing::Pdu)
+    ];
     let side = prop_oneof![Just(Side::Requests), Just(Side::Replies), Just(Side::Bus)];
     (framing, side, any::<bool>()).prop_map(|(framing, side, reserved)| {
         let decoder = Decoder::new(framing, side);
@@ -94,6 +96,22 @@ proptest! {
             Seen::Unframeable { .. } => 0,
         }).collect();
         prop_assert_eq!(found, ends);
+    }
+
+    /// Bare PDUs too, of the side that is read, when they say how long they are.
+    #[test]
+    fn bare_pdus_are_all_found(
+        requests in proptest::collection::vec(request(), 0..6),
+        sizes in pieces(),
+    ) {
+        let pdus: Vec<Vec<u8>> = requests.iter().map(|request| request.encode().expect("legal").as_bytes().to_vec())
+            .filter(|pdu| request_length(pdu) == Length::Exact(pdu.len())).collect();
+        let mut start = 0;
+        let expected: Vec<_> = pdus.iter().map(|pdu| {
+            let end = start + pdu.len();
+            Seen::Frame { start: std::mem::replace(&mut start, end), end, unit: 255, pdu: pdu.clone() }
+        }).collect();
+        prop_assert_eq!(run(&Decoder::new(Framing::Pdu, Side::Requests), &pdus.concat(), &sizes), expected);
     }
 
     /// Behind any garbage a good frame is found, at the end of the burst at the latest; unless by chance the garbage and

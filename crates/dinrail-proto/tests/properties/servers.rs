@@ -41,7 +41,7 @@ fn run(server: &mut Connection, line: &[u8], sizes: &[usize]) -> (Vec<(u8, Vec<u
 }
 
 fn framing() -> impl Strategy<Value = Framing> {
-    prop_oneof![2 => Just(Framing::Rtu), 1 => Just(Framing::Ascii), 1 => Just(Framing::Tcp)]
+    prop_oneof![2 => Just(Framing::Rtu), 1 => Just(Framing::Ascii), 1 => Just(Framing::Tcp), 1 => Just(Framing::Pdu)]
 }
 
 fn units() -> impl Strategy<Value = Units> {
@@ -66,8 +66,8 @@ proptest! {
         prop_assert_eq!(usize::from(one.counters().server_messages), whole.0.len());
         prop_assert!(one.counters().bus_messages >= one.counters().server_messages);
         for (unit, _, to) in whole.0 {
-            let broadcast = framing != Framing::Tcp && unit == 0;
-            prop_assert!(broadcast || units.contains(UnitId(unit)));
+            let broadcast = framing.is_shared_line() && unit == 0;
+            prop_assert!(broadcast || units.contains(UnitId(unit)) || !framing.has_units());
             prop_assert_eq!(to.is_broadcast(), broadcast);
             prop_assert_eq!(to.is_answered(), !broadcast && !listen_only);
         }
@@ -95,9 +95,9 @@ proptest! {
             prop_assume!(framing != Framing::Rtu || !frames.iter().any(|frame| is_ambiguous(frame)));
             let (asked, closed) = run(&mut server, &frames[0], &[3]);
             prop_assert!(!closed);
-            if unit != 1 {
+            if unit != 1 && framing.has_units() {
                 prop_assert!(asked.is_empty());
-                if framing != Framing::Tcp {
+                if framing.is_shared_line() {
                     prop_assert!(run(&mut server, &frames[1], &[3]).0.is_empty());
                 }
                 continue;
@@ -110,7 +110,8 @@ proptest! {
             let client = Decoder::new(framing, Side::Replies);
             let decoded = client.decode(&mut frame[..length], true);
             let transaction = if framing == Framing::Tcp { 77 } else { 0 };
-            let adu = dinrail_proto::Adu { transaction, unit: UnitId(1), pdu: answer.as_bytes() };
+            let unit = if framing.has_units() { UnitId(1) } else { UnitId::DIRECT };
+            let adu = dinrail_proto::Adu { transaction, unit, pdu: answer.as_bytes() };
             prop_assert_eq!(decoded, Decoded::Frame { adu, length });
         }
     }

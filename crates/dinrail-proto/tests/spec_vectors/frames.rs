@@ -55,7 +55,7 @@ fn known_frames() {
 
 #[test]
 fn the_longest_frames() {
-    for (framing, longest) in [(Framing::Tcp, 260), (Framing::Rtu, 256), (Framing::Ascii, 513)] {
+    for (framing, longest) in [(Framing::Tcp, 260), (Framing::Rtu, 256), (Framing::Ascii, 513), (Framing::Pdu, 253)] {
         assert_eq!(framing.max_adu(), longest);
         assert_eq!(encode(framing, 0, 1, &[0x64; 253]).len(), longest);
     }

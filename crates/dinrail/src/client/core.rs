@@ -109,7 +109,7 @@ pub(super) struct Core {
 impl Core {
     pub(super) fn new(options: &Options, framing: Framing, burst: Burst, byte_time: Duration, link: Link) -> Self {
         let protocol = options.protocol(framing, burst, byte_time);
-        let depth = if framing == Framing::Tcp { options.depth.clamp(1, SLOTS) } else { 1 };
+        let depth = if framing.has_transactions() { options.depth.clamp(1, SLOTS) } else { 1 };
         let room = (framing.max_adu() * depth).max(1024);
         Self {
             link,
@@ -131,7 +131,7 @@ impl Core {
             burst,
             burst_end: None,
             direct: depth == 1 && burst == Burst::Never,
-            is_serial: framing != Framing::Tcp,
+            is_serial: !framing.has_transactions(),
             epoch: tokio::time::Instant::now(),
         }
     }

@@ -19,7 +19,7 @@ pub struct Options {
     pub unit: UnitId,
     /// How long an answer may take, counted from when the request was sent. Default 1 s.
     pub timeout: Duration,
-    /// How many requests may be unanswered at a time, 1 to 16; always 1 on serial framings. Default 1, since some
+    /// How many requests may be unanswered at a time, 1 to 16; always 1 on framings without a transaction id. Default 1, since some
     /// devices break with more.
     pub depth: usize,
     /// How long one try to connect may take. Default 3 s.
@@ -34,7 +34,7 @@ pub struct Options {
     pub quarantine: Option<Duration>,
     /// Serial: whether the line repeats what is sent. Default false.
     pub local_echo: bool,
-    /// RTU: how long replies are whose functions the specification does not define. Default none.
+    /// RTU and bare PDUs: how long replies are whose functions the specification does not define. Default none.
     pub custom_lengths: &'static [CustomLength],
 }
 
