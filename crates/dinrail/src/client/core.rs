@@ -96,9 +96,13 @@ pub(super) struct Core {
     /// What of `output` is still to be written.
     pending: std::ops::Range<usize>,
     unflushed: bool,
+    /// How much of `output` may be filled at once.
+    send_room: usize,
     burst: Burst,
     /// When what has come so far is a whole burst.
     burst_end: Option<Instant>,
+    /// Bytes of datagrams that were longer than any can be.
+    cut: u64,
     /// Whether a lone call may pump.
     direct: bool,
     /// Whether requests wait for the line to be free.
@@ -110,7 +114,8 @@ impl Core {
     pub(super) fn new(options: &Options, framing: Framing, burst: Burst, byte_time: Duration, link: Link) -> Self {
         let protocol = options.protocol(framing, burst, byte_time);
         let depth = if framing.has_transactions() { options.depth.clamp(1, SLOTS) } else { 1 };
-        let room = (framing.max_adu() * depth).max(1024);
+        // One byte more than all replies at once take: a datagram that fills it was cut.
+        let room = (framing.max_adu() * depth).max(1024) + 1;
         Self {
             link,
             connection: Connection::new(protocol),
@@ -128,9 +133,13 @@ impl Core {
             output: vec![0; room].into_boxed_slice(),
             pending: 0..0,
             unflushed: false,
+            // A datagram is for one request: devices that look no further than the first frame are many.
+            send_room: if burst == Burst::EachRead { framing.max_adu() } else { room },
             burst,
             burst_end: None,
-            direct: depth == 1 && burst == Burst::Never,
+            cut: 0,
+            direct: depth == 1
+                && (burst == Burst::Never || (burst == Burst::EachRead && framing.has_transactions())),
             is_serial: !framing.has_transactions(),
             epoch: tokio::time::Instant::now(),
         }
@@ -152,7 +161,7 @@ impl Core {
             late: protocol.late,
             orphans: protocol.orphans,
             mismatches: protocol.mismatches,
-            noise: protocol.noise,
+            noise: protocol.noise + self.cut,
             reconnects: self.reconnects,
         }
     }
@@ -232,7 +241,7 @@ impl Core {
                 }
                 self.unflushed = true;
             }
-            match self.connection.poll_transmit(now, &mut self.output) {
+            match self.connection.poll_transmit(now, &mut self.output[..self.send_room]) {
                 Some(length) => self.pending = 0..length,
                 None => break,
             }
@@ -257,20 +266,21 @@ impl Core {
         }
         self.heard = true;
         let end = self.filled + read;
+        if self.burst == Burst::EachRead {
+            // Whatever is wrong with a datagram ends with it.
+            if end == self.input.len() {
+                self.cut += read as u64;
+            } else {
+                self.connection.end_of_burst(&mut self.input[..end]);
+            }
+            return Poll::Ready(Ok(()));
+        }
         let used = self
             .connection
             .handle_input(now, &mut self.input[..end])
             .map_err(|unframeable| Some(io::Error::new(io::ErrorKind::InvalidData, unframeable)))?;
-        match self.burst {
-            Burst::EachRead => {
-                self.connection.end_of_burst(&mut self.input[used..end]);
-                self.filled = 0;
-            }
-            _ => {
-                self.input.copy_within(used..end, 0);
-                self.filled = end - used;
-            }
-        }
+        self.input.copy_within(used..end, 0);
+        self.filled = end - used;
         self.burst_end = match self.burst {
             Burst::Silence(gap) if self.filled > 0 => Some(now + gap),
             _ => None,
@@ -314,6 +324,10 @@ impl Core {
             caller.give_up = now + caller.timeout;
         }
         self.queue.renew(now);
+        if self.burst == Burst::EachRead && !self.heard {
+            // Nothing is sent to connect, so this was the try that the calls behind it have waited for.
+            self.refuse();
+        }
         self.wake_callers();
         self.wake_driver();
     }

@@ -11,7 +11,7 @@ use tracing::{debug, info};
 
 use super::core::{Core, Link, Pump, Shared};
 use super::{Backoff, Options};
-use crate::transport::Connect;
+use crate::transport::{Burst, Connect};
 
 /// A connection that ends sooner, and over which nothing has come, was refused in fact.
 const BRIEF: Duration = Duration::from_secs(1);
@@ -45,8 +45,9 @@ pub(super) async fn run<C: Connect>(shared: Arc<Shared>, connector: C, options: 
         } else {
             let since = tokio::time::Instant::now();
             poll_fn(|cx| poll_up(shared, cx, timer.as_mut())).await;
-            // One that nobody has used for a while and that the peer then closes is as good as any.
-            let useful = since.elapsed() >= BRIEF || shared.lock().heard;
+            // One that nobody has used for a while and that the peer then closes is as good as any. And where nothing is
+            // sent to connect, the next one costs the peer nothing before it is used.
+            let useful = since.elapsed() >= BRIEF || connector.burst() == Burst::EachRead || shared.lock().heard;
             useless = if useful { 0 } else { useless.saturating_add(1) };
         }
         let backoff = match (first, options.reconnect) {

@@ -3,6 +3,7 @@
 //! [`Connect`] makes the client's end of a stream, [`Listener`] the server's. Implement them to run over a transport of
 //! your own.
 
+mod address;
 mod faulty;
 mod listener;
 mod rewrite;
@@ -10,6 +11,7 @@ mod rewrite;
 mod serial;
 mod shaped;
 mod tcp;
+mod udp;
 
 use std::fmt;
 use std::future::Future;
@@ -24,6 +26,7 @@ pub use self::rewrite::{Rewrite, Rewritten};
 #[cfg(feature = "serial")]
 pub use self::serial::{DataBits, Parity, Serial, StopBits};
 pub use self::tcp::Tcp;
+pub use self::udp::{Udp, UdpStream};
 use crate::proto::Framing;
 
 /// How one tells that no more bytes of a frame will come.
