@@ -138,8 +138,7 @@ impl Core {
             burst,
             burst_end: None,
             cut: 0,
-            direct: depth == 1
-                && (burst == Burst::Never || (burst == Burst::EachRead && framing.has_transactions())),
+            direct: depth == 1 && (burst == Burst::Never || (burst == Burst::EachRead && framing.has_transactions())),
             is_serial: !framing.has_transactions(),
             epoch: tokio::time::Instant::now(),
         }
