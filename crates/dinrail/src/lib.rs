@@ -7,6 +7,7 @@ pub mod server;
 pub mod service;
 mod timer;
 pub mod transport;
+mod wire;
 
 pub use dinrail_proto as proto;
 pub use dinrail_proto::{Area, ExceptionCode, FunctionCode, UnitId};

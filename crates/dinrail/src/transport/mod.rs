@@ -10,6 +10,7 @@ mod rewrite;
 #[cfg(feature = "serial")]
 mod serial;
 mod shaped;
+mod tap;
 mod tcp;
 mod udp;
 
@@ -25,6 +26,9 @@ pub use self::listener::{Listener, TcpListener};
 pub use self::rewrite::{Rewrite, Rewritten};
 #[cfg(feature = "serial")]
 pub use self::serial::{DataBits, Parity, Serial, StopBits};
+#[cfg(feature = "capture")]
+pub use self::tap::{Captured, Pcapng};
+pub use self::tap::{Frame, Garbage, Kind, Link, Passed, Role, Sink, Tap, Tapped, Trace};
 pub use self::tcp::Tcp;
 pub use self::udp::{Udp, UdpStream};
 use crate::proto::Framing;

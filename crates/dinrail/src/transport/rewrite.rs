@@ -78,6 +78,10 @@ impl<T: Connect> Connect for Rewrite<T> {
     fn byte_time(&self) -> Duration {
         self.inner.byte_time()
     }
+
+    fn is_real_time(&self) -> bool {
+        self.inner.is_real_time()
+    }
 }
 
 impl<T: fmt::Display> fmt::Display for Rewrite<T> {
@@ -92,6 +96,10 @@ impl<T: Listener + Sync> Listener for Rewrite<T> {
     async fn accept(&mut self) -> io::Result<(Self::Stream, Peer)> {
         let (stream, peer) = self.inner.accept().await?;
         Ok((self.wrap(stream), peer))
+    }
+
+    fn burst(&self) -> Burst {
+        self.inner.burst()
     }
 }
 

@@ -2,4 +2,7 @@
 
 mod faulty;
 mod harness;
+#[cfg(feature = "capture")]
+mod pcapng;
 mod s001_31_tracing;
+mod tap;

@@ -81,6 +81,10 @@ impl<T: Connect> Connect for Faulty<T> {
     fn byte_time(&self) -> Duration {
         self.inner.byte_time()
     }
+
+    fn is_real_time(&self) -> bool {
+        self.inner.is_real_time()
+    }
 }
 
 impl<T: fmt::Display> fmt::Display for Faulty<T> {
@@ -95,6 +99,10 @@ impl<T: Listener + Sync> Listener for Faulty<T> {
     async fn accept(&mut self) -> io::Result<(Self::Stream, Peer)> {
         let (stream, peer) = self.inner.accept().await?;
         Ok((self.spoil(stream), peer))
+    }
+
+    fn burst(&self) -> Burst {
+        self.inner.burst()
     }
 }
 
