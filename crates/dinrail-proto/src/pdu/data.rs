@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use super::blocks::in_blocks;
+
 /// One of the four tables of the Modbus data model (AP 4.3). Addresses are 0-based, as on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Area {
@@ -100,13 +102,13 @@ impl<'a> Registers<'a> {
     }
 
     /// Copies them into `out` and returns how many fitted.
+    #[inline]
     pub fn copy_to(&self, out: &mut [u16]) -> usize {
         let count = self.len().min(out.len());
         match self.0 {
             RegistersRepr::Wire(bytes) => {
-                for (register, pair) in out[..count].iter_mut().zip(bytes.chunks_exact(2)) {
-                    *register = u16::from_be_bytes([pair[0], pair[1]]);
-                }
+                let (pairs, _) = bytes.as_chunks();
+                in_blocks(&pairs[..count], &mut out[..count], |pair| u16::from_be_bytes(*pair));
             }
             RegistersRepr::Native(values) => out[..count].copy_from_slice(&values[..count]),
         }
@@ -117,13 +119,16 @@ impl<'a> Registers<'a> {
     pub(crate) fn write_wire(&self, out: &mut [u8]) {
         match self.0 {
             RegistersRepr::Wire(bytes) => out[..bytes.len()].copy_from_slice(bytes),
-            RegistersRepr::Native(values) => {
-                for (pair, value) in out.chunks_exact_mut(2).zip(values) {
-                    pair.copy_from_slice(&value.to_be_bytes());
-                }
-            }
+            RegistersRepr::Native(values) => to_wire(values, out),
         }
     }
+}
+
+/// Writes registers high byte first to the front of `out`, which must have room for them.
+#[inline(always)]
+fn to_wire(values: &[u16], out: &mut [u8]) {
+    let (pairs, _) = out[..2 * values.len()].as_chunks_mut();
+    in_blocks(values, pairs, |value| value.to_be_bytes());
 }
 
 impl<'a> From<&'a [u16]> for Registers<'a> {
@@ -291,9 +296,7 @@ impl<'a> RegistersMut<'a> {
     #[inline]
     pub fn copy_from(&mut self, values: &[u16]) -> usize {
         let count = values.len().min(self.len());
-        for (pair, value) in self.0.chunks_exact_mut(2).zip(values) {
-            pair.copy_from_slice(&value.to_be_bytes());
-        }
+        to_wire(&values[..count], self.0);
         count
     }
 
@@ -310,7 +313,12 @@ impl<'a> RegistersMut<'a> {
     pub fn copy_from_registers(&mut self, values: Registers<'_>) -> usize {
         match values.0 {
             RegistersRepr::Wire(bytes) => self.copy_from_wire(bytes),
-            RegistersRepr::Native(values) => self.copy_from(values),
+            // Short code, so that it is inlined.
+            RegistersRepr::Native(values) => {
+                let count = values.len().min(self.len());
+                self.0.as_chunks_mut().0.iter_mut().zip(values).for_each(|(pair, value)| *pair = value.to_be_bytes());
+                count
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 //! [`Request::decode`] and [`Response::decode`] check everything that the specification lets one check without knowing
 //! the device: what they return is legal. [`Pdu`] is the owned form, bytes in place, for queues and retries.
 
+mod blocks;
 mod cursor;
 mod data;
 pub mod device_id;

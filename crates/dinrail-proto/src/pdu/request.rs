@@ -127,6 +127,30 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Reads a request for registers, FC 3 and 4, if that is what it is and nothing is wrong with it: a shorter way to the
+    /// commonest request, for servers. For `None` ask [`decode`](Self::decode).
+    #[inline]
+    pub fn decode_register_read(pdu: &[u8]) -> Option<(Area, u16, u16)> {
+        let &[function @ 3..=4, ref fields @ ..] = pdu else {
+            return None;
+        };
+        match Self::decode_read(if function == 3 { Area::HoldingRegister } else { Area::InputRegister }, fields) {
+            Ok(Self::Read { area, address, count }) => Some((area, address, count)),
+            _ => None,
+        }
+    }
+
+    /// Reads a request to write several registers, FC 16, as [`decode_register_read`](Self::decode_register_read) reads
+    /// its kind.
+    #[inline]
+    pub fn decode_register_write(pdu: &'a [u8]) -> Option<(u16, Registers<'a>)> {
+        match pdu {
+            [16, fields @ ..] => Self::decode_write_registers(fields)
+                .filter(|(address, values)| in_address_space(*address, values.len())),
+            _ => None,
+        }
+    }
+
     #[inline]
     fn decode_read(area: Area, fields: &[u8]) -> Result<Self, ExceptionCode> {
         let &[a1, a2, c1, c2] = fields else {
@@ -161,7 +185,8 @@ impl<'a> Request<'a> {
             FunctionCode::GET_COMM_EVENT_COUNTER => reader.end(Self::GetCommEventCounter),
             FunctionCode::GET_COMM_EVENT_LOG => reader.end(Self::GetCommEventLog),
             FunctionCode::WRITE_MULTIPLE_COILS => Self::decode_write_coils(reader),
-            FunctionCode::WRITE_MULTIPLE_REGISTERS => Self::decode_write_registers(reader),
+            FunctionCode::WRITE_MULTIPLE_REGISTERS => Self::decode_write_registers(fields)
+                .map(|(address, values)| Self::WriteMultipleRegisters { address, values }),
             FunctionCode::REPORT_SERVER_ID => reader.end(Self::ReportServerId),
             FunctionCode::READ_FILE_RECORD => match Self::counted(&mut reader) {
                 Some(groups) => reader.end(Self::ReadFileRecord(FileReads::decode(groups)?)),
@@ -213,11 +238,16 @@ impl<'a> Request<'a> {
         allowed.then_some(Self::WriteMultipleCoils { address, values: Bits::from_packed(bytes, count.into()) })
     }
 
-    fn decode_write_registers(mut reader: Reader<'a>) -> Option<Self> {
-        let (address, count) = (reader.u16()?, reader.u16()?);
-        let bytes = Self::counted(&mut reader)?;
-        let allowed = (1..=Area::HoldingRegister.max_write()).contains(&count) && bytes.len() == 2 * usize::from(count);
-        allowed.then_some(Self::WriteMultipleRegisters { address, values: Registers::from_wire(bytes) })
+    #[inline]
+    fn decode_write_registers(fields: &'a [u8]) -> Option<(u16, Registers<'a>)> {
+        let &[a1, a2, c1, c2, length, ref bytes @ ..] = fields else {
+            return None;
+        };
+        let (address, count) = (u16::from_be_bytes([a1, a2]), u16::from_be_bytes([c1, c2]));
+        let allowed = (1..=Area::HoldingRegister.max_write()).contains(&count)
+            && bytes.len() == usize::from(length)
+            && bytes.len() == 2 * usize::from(count);
+        allowed.then_some((address, Registers::from_wire(bytes)))
     }
 
     fn decode_mask_write(mut reader: Reader<'a>) -> Option<Self> {

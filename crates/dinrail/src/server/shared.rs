@@ -118,6 +118,13 @@ impl Shared {
         }
     }
 
+    /// Whether there are hooks to be told.
+    #[inline]
+    pub(super) fn has_hooks(&self) -> bool {
+        self.hooks.is_some()
+    }
+
+    #[inline]
     pub(super) fn serves(&self, unit: UnitId) -> bool {
         self.units.as_ref().is_none_or(|units| units[usize::from(unit.0)])
     }

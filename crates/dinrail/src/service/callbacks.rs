@@ -33,6 +33,7 @@ impl Read {
 }
 
 impl From<Target<'_>> for Read {
+    #[inline]
     fn from(target: Target<'_>) -> Self {
         let Target { area, address, count, unit, peer } = target;
         Self { area, address, count, unit, peer: peer.clone() }
@@ -174,8 +175,8 @@ pub trait OnRead<K>: Send + std::marker::Sync + 'static {
 
 /// A closure that can answer reads at once.
 pub trait ReadNow<K>: OnRead<K> {
-    /// Asks the closure.
-    fn read_now(&self, read: Read, out: &mut ValuesMut<'_>) -> Done;
+    /// Asks the closure. The [`Read`] is made only here, next to the closure: what that does not look at is not made.
+    fn read_now(&self, target: Target<'_>, out: &mut ValuesMut<'_>) -> Done;
 }
 
 impl<F, V> ReadNow<Sync> for F
@@ -184,9 +185,9 @@ where
     V: IntoValues,
 {
     #[inline]
-    fn read_now(&self, read: Read, out: &mut ValuesMut<'_>) -> Done {
+    fn read_now(&self, target: Target<'_>, out: &mut ValuesMut<'_>) -> Done {
         // Looked at where they are: the values are too large to be moved about.
-        let answer = self(read);
+        let answer = self(target.into());
         if let Ok(values) = &answer {
             return out.set(values);
         }
@@ -200,7 +201,7 @@ where
     V: IntoValues,
 {
     fn read(&self, read: Read, out: &mut ValuesMut<'_>) -> impl Future<Output = Done> + Send {
-        ready(self.read_now(read, out))
+        ready(self(read).and_then(|values| out.set(&values)))
     }
 }
 
@@ -209,8 +210,8 @@ where
     F: Fn(Read, &mut ValuesMut<'_>) -> Done + Send + std::marker::Sync + 'static,
 {
     #[inline]
-    fn read_now(&self, read: Read, out: &mut ValuesMut<'_>) -> Done {
-        self(read, out)
+    fn read_now(&self, target: Target<'_>, out: &mut ValuesMut<'_>) -> Done {
+        self(target.into(), out)
     }
 }
 
@@ -251,7 +252,7 @@ impl<F> WriteNow for F
 where
     F: Fn(Write) -> Done + Send + std::marker::Sync + 'static,
 {
-    #[inline(always)]
+    #[inline(always)] // see write_of
     fn write_now(&self, write: Write) -> Done {
         self(write)
     }
@@ -287,8 +288,8 @@ impl WriteNow for NoWrites {
 }
 
 impl OnWrite<Sync> for NoWrites {
-    fn write(&self, write: Write) -> impl Future<Output = Done> + Send {
-        ready(self.write_now(write))
+    fn write(&self, _: Write) -> impl Future<Output = Done> + Send {
+        ready(Err(ExceptionCode::IllegalFunction.into()))
     }
 }
 
@@ -298,12 +299,12 @@ macro_rules! store {
         $(impl<R: ReadNow<$read>, W: WriteNow> Store for Callbacks<R, W, $kinds> {
             #[inline]
             fn read_bits(&self, target: Target<'_>, out: &mut BitsMut<'_>) -> Done {
-                self.on_read.read_now(target.into(), &mut ValuesMut::Bits(out.reborrow()))
+                self.on_read.read_now(target, &mut ValuesMut::Bits(out.reborrow()))
             }
 
             #[inline]
             fn read_registers(&self, target: Target<'_>, out: &mut RegistersMut<'_>) -> Done {
-                self.on_read.read_now(target.into(), &mut ValuesMut::Registers(out.reborrow()))
+                self.on_read.read_now(target, &mut ValuesMut::Registers(out.reborrow()))
             }
 
             #[inline]
@@ -354,7 +355,8 @@ data_model! {
     (Async, Async): Async, Async;
 }
 
-/// Filled in place: the values are too large to be moved about.
+/// Filled in place, and by code that is inlined: the values are too large to be moved about, and a copy of what has
+/// just been written in pieces costs more than all the rest of a write.
 #[inline(always)]
 fn write_of(target: Target<'_>, fill: impl FnOnce(&mut Values)) -> Write {
     let Target { area, address, unit, peer, .. } = target;

@@ -163,7 +163,7 @@ impl<M: DataModel> Service for M {
         answer(self, &mut call).await.unwrap_or_else(|failure| failure.into_reply(call.unit(), call.peer(), call.pdu()))
     }
 
-    #[inline]
+    #[inline(always)]
     fn call_now(&self, call: &mut Call<'_>) -> Option<Reply> {
         self.answer_now(call)
     }
@@ -175,7 +175,6 @@ macro_rules! answer_common {
     ($model:ident, $call:ident, $request:ident, [$($wait:tt)*], $other:expr) => {{
         let (unit, peer) = ($call.unit(), $call.peer());
         let target = |area, address, count| Target { area, address, count, unit, peer };
-        let $request = $call.request()?;
         match $request {
             Request::Read { area, address, count } if area.is_bits() => {
                 let length = bytes_for_bits(count.into());
@@ -185,10 +184,9 @@ macro_rules! answer_common {
                 Ok(Reply::written(2 + length))
             }
             Request::Read { area, address, count } => {
-                let length = 2 * usize::from(count);
-                let values = begin_counted($call.parts().1, FunctionCode::reading(area), length);
+                let values = begin_registers($call, area, count);
                 $model.read_registers(target(area, address, count), &mut RegistersMut::over(values))$($wait)*?;
-                Ok(Reply::written(2 + length))
+                Ok(Reply::written(2 + 2 * usize::from(count)))
             }
             Request::WriteSingleCoil { address, value } => {
                 $model.write_bits(target(Area::Coil, address, 1), Bits::from(&[value][..]))$($wait)*?;
@@ -227,6 +225,7 @@ macro_rules! answer_common {
 pub(super) use answer_common;
 
 async fn answer<M: DataModel>(model: &M, call: &mut Call<'_>) -> Result<Reply, Failure> {
+    let request = call.request()?;
     answer_common!(model, call, request, [.await], answer_rare(model, call, request).await)
 }
 
@@ -285,16 +284,24 @@ async fn answer_rare<M: DataModel>(model: &M, call: &mut Call<'_>, request: Requ
     }
 }
 
+/// Begins the reply to FC 3 and 4; the registers are zeros.
+#[inline(always)]
+pub(super) fn begin_registers<'a>(call: &'a mut Call<'_>, area: Area, count: u16) -> &'a mut [u8] {
+    begin_counted(call.parts().1, FunctionCode::reading(area), 2 * usize::from(count))
+}
+
 /// Function code, byte count, and the zeroed bytes that follow them.
+#[inline]
 pub(super) fn begin_counted(out: &mut [u8], function: FunctionCode, length: usize) -> &mut [u8] {
     out[0] = function.code();
     out[1] = length as u8; // at most 250
-    let values = &mut out[2..2 + length];
-    values.fill(0);
-    values
+    // All that there can be: a length that is known beforehand costs no call and no loop.
+    out[2..252].fill(0);
+    &mut out[2..2 + length]
 }
 
 /// The first `length` bytes of the request are the response.
+#[inline(always)] // a few bytes, whose number is known where it is called
 pub(super) fn echo(call: &mut Call<'_>, length: usize) -> Reply {
     let (pdu, out) = call.parts();
     out[..length].copy_from_slice(&pdu[..length]);

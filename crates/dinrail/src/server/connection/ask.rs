@@ -73,13 +73,25 @@ impl<S: Service> Asker<'_, S> {
     #[inline]
     fn announce(&self, unit: UnitId, pdu: &[u8]) -> Option<Reply> {
         if !self.shared.serves(unit) {
-            return Some(match self.shared.options.missing_units {
-                MissingUnit::Answer(code) => Reply::Exception(code),
-                MissingUnit::Ignore => Reply::Silent,
-            });
+            return Some(self.not_served());
         }
-        self.shared.tell(|hooks| hooks.request(self.peer, unit, pdu));
+        if self.shared.has_hooks() {
+            self.tell(unit, pdu);
+        }
         None
+    }
+
+    #[cold]
+    fn tell(&self, unit: UnitId, pdu: &[u8]) {
+        self.shared.tell(|hooks| hooks.request(self.peer, unit, pdu));
+    }
+
+    #[cold]
+    fn not_served(&self) -> Reply {
+        match self.shared.options.missing_units {
+            MissingUnit::Answer(code) => Reply::Exception(code),
+            MissingUnit::Ignore => Reply::Silent,
+        }
     }
 
     /// What was begun and takes too long is dropped, and nobody knows what became of it.
@@ -113,13 +125,16 @@ impl<S: Service> Asker<'_, S> {
 pub(super) fn finish_frame(reply: Reply, request: &Adu<'_>, frame: &mut [u8]) -> Option<usize> {
     let length = match reply {
         Reply::Response(written) => written.length(),
-        Reply::Exception(code) => {
-            frame[HEADER] = request.pdu[0] | 0x80;
-            frame[HEADER + 1] = code.code();
-            2
-        }
+        Reply::Exception(code) => except(code, request.pdu[0], &mut frame[HEADER..]),
         Reply::Silent => return None,
     };
     frame[..HEADER].copy_from_slice(&mbap_header(request.transaction, request.unit, length));
     Some(HEADER + length)
+}
+
+/// Writes an exception's PDU and returns its length.
+#[cold]
+fn except(code: ExceptionCode, function: u8, pdu: &mut [u8]) -> usize {
+    (pdu[0], pdu[1]) = (function | 0x80, code.code());
+    2
 }

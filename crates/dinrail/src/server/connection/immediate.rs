@@ -11,7 +11,7 @@ use tokio::time::Sleep;
 use super::ask::{Asker, finish_frame};
 use super::{End, HEADER, Left, Line, MAX_FRAME};
 use crate::proto::adu::{self, Decoded};
-use crate::server::scratch::{OUTPUT, Scratch};
+use crate::server::scratch::Scratch;
 use crate::service::Service;
 use crate::transport::Stream;
 
@@ -139,26 +139,35 @@ impl Scratch {
     /// Answers requests for as long as there are whole ones, and room for replies.
     fn answer<S: Service>(&mut self, line: &Line<impl Stream>, service: &S) -> Stopped {
         let asker = Asker { service, shared: &line.known.shared, peer: &line.known.entry.peer, broadcast: false };
-        while OUTPUT - self.end >= MAX_FRAME && self.sent == 0 {
-            let (adu, length) = match adu::decode_mbap(&self.input[self.used..self.filled]) {
+        if self.sent > 0 {
+            return Stopped::NoRoom;
+        }
+        let mut rest = &self.input[self.used..self.filled];
+        let mut room = &mut self.output[self.end..];
+        // Slices that get shorter, and a frame whose length the compiler knows, need the fewest checks.
+        while let Some(frame) = room.first_chunk_mut::<MAX_FRAME>() {
+            let (adu, length) = match adu::decode_mbap(rest) {
                 Decoded::Frame { adu, length } => (adu, length),
                 Decoded::Skip { length, .. } => {
                     self.used += length;
+                    rest = &rest[length..];
                     continue;
                 }
                 Decoded::Incomplete => return Stopped::Incomplete,
                 Decoded::Unframeable { length } => return Stopped::Unframeable(length),
             };
-            let frame = &mut self.output[self.end..self.end + MAX_FRAME];
             let Some(reply) = asker.try_now(adu.unit, adu.pdu, &mut frame[HEADER..]) else {
                 return Stopped::Slow;
             };
             if let Some(length) = finish_frame(reply, &adu, frame) {
                 self.exceptions += u64::from(frame[HEADER] >> 7);
                 self.end += length;
+                room = &mut room[length..];
             }
+            // At once: when the next one panics, this one has been answered.
             self.requests += 1;
             self.used += length;
+            rest = &rest[length..];
         }
         Stopped::NoRoom
     }
