@@ -24,6 +24,7 @@ fn main() -> io::Result<()> {
             ("rtu", Framing::Rtu, 2, 0x12),
             ("ascii", Framing::Ascii, 2, 0x0A),
             ("pdu", Framing::Pdu, 0, 0x18),
+            ("binary", Framing::Binary, 2, 0x18),
         ] {
             // Somebody else's exchange, ours, and a broadcast.
             let exchange = |example: &Example| {
@@ -32,7 +33,9 @@ fn main() -> io::Result<()> {
                     .concat()
             };
             let line: Vec<u8> = some.iter().flat_map(exchange).collect();
-            let settings = |flags| Settings { flags, unit: 1, pieces: number as u8 }.to_bytes();
+            // Whether a server reads bare PDUs or binary frames.
+            let binary = if target == "binary" { 0x80 } else { 0 };
+            let settings = |flags| Settings { flags, unit: 1, pieces: binary | number as u8 }.to_bytes();
             write(target, &format!("exchanges {number}"), &[&settings(flags)[..], &line].concat())?;
             write("server", &format!("{target} exchanges {number}"), &[&settings(served)[..], &line].concat())?;
         }

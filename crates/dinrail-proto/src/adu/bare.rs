@@ -11,9 +11,10 @@ use crate::pdu::MAX_PDU;
 
 /// Looks at the front of the bytes. A bus of bare PDUs cannot be: both sides' frames are read as requests there.
 pub(super) fn decode<'a>(side: Side, custom: &[CustomLength], bytes: &'a [u8], at_end: bool) -> Decoded<'a> {
+    let pdu = longest(bytes);
     let length = match side {
-        Side::Requests | Side::Bus => request_length_with(custom, bytes),
-        Side::Replies => response_length_with(custom, bytes),
+        Side::Requests | Side::Bus => request_length_with(custom, pdu),
+        Side::Replies => response_length_with(custom, pdu),
     };
     cut(length, bytes, at_end)
 }
@@ -25,13 +26,18 @@ pub(super) fn decode_expected<'a>(
     at_end: bool,
     expected: &Expected,
 ) -> Decoded<'a> {
-    let length = match (response_length_with(custom, bytes), expected.length) {
+    let length = match (response_length_with(custom, longest(bytes)), expected.length) {
         (Length::Usually(_) | Length::Silence, Some(length)) if bytes[0] == expected.function.code() => {
             Length::Exact(length)
         }
         (length, _) => length,
     };
     cut(length, bytes, at_end)
+}
+
+/// What can belong to the first PDU: what follows must not change where it ends.
+fn longest(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.len().min(MAX_PDU)]
 }
 
 fn cut(length: Length, bytes: &[u8], at_end: bool) -> Decoded<'_> {

@@ -1,6 +1,6 @@
 //! The checksum of RTU frames: CRC-16 with polynomial A001h (reflected), start value FFFFh, low byte first (SL 2.5.1.2).
 
-const START: u16 = 0xFFFF;
+pub(super) const START: u16 = 0xFFFF;
 
 const TABLE: [u16; 256] = {
     let mut table = [0; 256];
@@ -22,5 +22,11 @@ const TABLE: [u16; 256] = {
 ///
 /// A frame with its CRC at the end has the CRC 0.
 pub fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(START, |crc, byte| crc >> 8 ^ TABLE[usize::from(crc as u8 ^ byte)])
+    bytes.iter().fold(START, |crc, byte| add(crc, *byte))
+}
+
+/// The CRC when one more byte follows.
+#[inline]
+pub(super) fn add(crc: u16, byte: u8) -> u16 {
+    crc >> 8 ^ TABLE[usize::from(crc as u8 ^ byte)]
 }

@@ -1,7 +1,7 @@
 //! The decoder of any framing: bytes of a line in, frames out.
 
 use super::length::{CustomLength, expected_response, request_length_with, response_length_with};
-use super::{Adu, Decoded, Discard, Framer, Framing, Reading, ascii, bare, decode_mbap, rtu};
+use super::{Adu, Decoded, Discard, Framer, Framing, Reading, ascii, bare, binary, decode_mbap, rtu};
 use crate::UnitId;
 use crate::pdu::{FunctionCode, MAX_PDU};
 
@@ -37,13 +37,16 @@ pub enum Side {
 ///   burst, what is left is also a frame when its CRC is right as a whole: that frames functions without a known length.
 /// - ASCII: from a colon to CR and the delimiter, digits of either case, right LRC.
 /// - Bare PDUs: as many bytes as function and counts imply, or the burst; see [`Framing::Pdu`].
+/// - Binary: from a brace to a closing one, with a right CRC, and anything that pymodbus sends; see [`Framing::Binary`].
+///   What starts with a brace and has not ended is waited for, at most as long as a frame can be.
 /// - Custom framings: what the [`Framer`] takes.
 ///
 /// # Work
 /// It is bounded for each call and for each byte dropped, so garbage cannot make it grow with what came before. RTU: up
 /// to five passes of the CRC over at most 256 bytes each, one or two for most functions; with an [expected](Expected)
 /// reply, a look at each byte of the window besides. ASCII: at most 513 bytes are looked at for each call, and those
-/// that are dropped. TCP: the header.
+/// that are dropped. Binary: one pass of the CRC over at most 510 bytes for each opening brace that is dropped. TCP: the
+/// header.
 #[derive(Clone, Copy, Debug)]
 pub struct Decoder {
     framing: Framing,
@@ -96,7 +99,7 @@ impl Decoder {
 
     /// What stands at the front of `bytes`.
     ///
-    /// An ASCII frame is decoded in place: a frame that is returned must be dropped from the window, not shown again.
+    /// An ASCII, binary or custom frame may be decoded in place: a frame that is returned must be dropped from the window, not shown again.
     /// Nothing else changes the bytes.
     #[inline]
     pub fn decode<'a>(&self, bytes: &'a mut [u8], at_end: bool) -> Decoded<'a> {
@@ -104,6 +107,7 @@ impl Decoder {
             Framing::Tcp => decode_tcp(bytes, at_end),
             Framing::Rtu => rtu::decode(&self.rtu_rules(), bytes, at_end),
             Framing::Ascii => ascii::decode(bytes, at_end, self.delimiter),
+            Framing::Binary => binary::decode(bytes, at_end),
             Framing::Pdu => bare::decode(self.side, self.custom, bytes, at_end),
             Framing::Custom(framer) => self.decode_custom(framer, bytes, at_end),
         }
@@ -132,7 +136,7 @@ impl Decoder {
     /// As [`decode`](Self::decode), for a client that waits for one reply: finds it behind garbage without waiting
     /// for silence.
     ///
-    /// On RTU, where [`decode`](Self::decode) would wait and the window does not begin as the expected reply does, the
+    /// On RTU and binary lines, where [`decode`](Self::decode) would wait and the window does not begin as the expected reply does, the
     /// rest of the window is searched for that reply: its unit, its function or its exception, its exact length if it is
     /// known, and a right CRC. What stands before it is dropped as noise. Where the expected reply has begun and is not
     /// complete the search ends, so that nothing inside it is taken for it.
@@ -145,6 +149,7 @@ impl Decoder {
     pub fn decode_expected<'a>(&self, bytes: &'a mut [u8], at_end: bool, expected: &Expected) -> Decoded<'a> {
         match self.framing {
             Framing::Rtu => rtu::decode_expected(&self.rtu_rules(), bytes, at_end, expected),
+            Framing::Binary => binary::decode_expected(bytes, at_end, expected),
             Framing::Pdu => bare::decode_expected(self.custom, bytes, at_end, expected),
             Framing::Tcp | Framing::Ascii | Framing::Custom(_) => self.decode(bytes, at_end),
         }

@@ -4,7 +4,7 @@ use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::mem::discriminant;
 
-use super::{Adu, Framer, ascii, bare, mbap, rtu};
+use super::{Adu, Framer, ascii, bare, binary, mbap, rtu};
 use crate::UnitId;
 use crate::error::EncodeError;
 use crate::pdu::MAX_PDU;
@@ -35,6 +35,15 @@ pub enum Framing {
     /// whatever units a server has, and is no broadcast. A client may ask any unit, 0 too, and takes the reply by its
     /// function; all calls go to the same device, one at a time.
     Pdu,
+    /// A brace, unit, PDU, CRC-16 and a closing brace, braces in the data doubled: pymodbus's `ModbusBinaryFramer` (3.0 to
+    /// 3.6), for serial lines and for streams.
+    ///
+    /// pymodbus itself does not read what it writes: the doubling is never undone there. Everything that it sends is
+    /// understood here. Towards it, `{` (7Bh) is sent once where the length of the PDU tells that it was, and so read right;
+    /// a frame with `}` (7Dh) in it, be it in unit, data or CRC, is lost on pymodbus, whoever sends it and however, and the
+    /// call ends by its timeout. A frame right behind another one is lost on it too. Between two of these there are no such
+    /// holes.
+    Binary,
     /// One that this crate does not know.
     Custom(&'static dyn Framer),
 }
@@ -45,7 +54,7 @@ impl Framing {
     pub fn has_transactions(self) -> bool {
         match self {
             Self::Tcp => true,
-            Self::Rtu | Self::Ascii | Self::Pdu => false,
+            Self::Rtu | Self::Ascii | Self::Pdu | Self::Binary => false,
             Self::Custom(framer) => framer.has_transactions(),
         }
     }
@@ -54,7 +63,7 @@ impl Framing {
     #[inline]
     pub fn has_units(self) -> bool {
         match self {
-            Self::Tcp | Self::Rtu | Self::Ascii => true,
+            Self::Tcp | Self::Rtu | Self::Ascii | Self::Binary => true,
             Self::Pdu => false,
             Self::Custom(framer) => framer.has_units(),
         }
@@ -66,7 +75,7 @@ impl Framing {
     pub fn is_shared_line(self) -> bool {
         match self {
             Self::Tcp | Self::Pdu => false,
-            Self::Rtu | Self::Ascii => true,
+            Self::Rtu | Self::Ascii | Self::Binary => true,
             Self::Custom(framer) => framer.is_shared_line(),
         }
     }
@@ -84,6 +93,7 @@ impl Framing {
             Self::Tcp => mbap::HEADER,
             Self::Rtu | Self::Ascii => 1,
             Self::Pdu => 0,
+            Self::Binary => binary::PDU_AT,
             Self::Custom(framer) => framer.pdu_offset(),
         }
     }
@@ -97,6 +107,7 @@ impl Framing {
             Self::Rtu => rtu::AROUND + pdu_length,
             Self::Ascii => 1 + 2 * (1 + pdu_length + 1) + 2,
             Self::Pdu => pdu_length,
+            Self::Binary => binary::most(pdu_length),
             Self::Custom(framer) => framer.adu_length(pdu_length),
         }
     }
@@ -130,6 +141,7 @@ impl Framing {
             Self::Rtu => rtu::complete(unit, frame),
             Self::Ascii => ascii::complete(unit, frame),
             Self::Pdu => bare::complete(frame),
+            Self::Binary => return binary::complete(unit, pdu_length, out),
             Self::Custom(framer) => {
                 let length = framer.complete(transaction, unit, pdu_length, frame);
                 return if (1..=frame.len()).contains(&length) {
@@ -152,12 +164,18 @@ impl Framing {
         Ok(())
     }
 
-    /// The room that the frame of a PDU of this length takes.
+    /// What the frame of a PDU of this length takes at least, as far as can be told before it is made.
+    #[inline]
+    fn least_adu(self, pdu_length: usize) -> usize {
+        if matches!(self, Self::Binary) { binary::AROUND + pdu_length } else { self.adu_length(pdu_length) }
+    }
+
+    /// The room that the frame of a PDU of this length takes at least.
     #[inline]
     fn room(self, pdu_length: usize, out: &mut [u8]) -> Result<&mut [u8], EncodeError> {
         match pdu_length {
             0 => Err(EncodeError::Field("a PDU has at least one byte, its function code")),
-            1..=MAX_PDU => match self.adu_length(pdu_length) {
+            1..=MAX_PDU => match self.least_adu(pdu_length) {
                 needed @ 1..=MAX_ADU => out.get_mut(..needed).ok_or(EncodeError::NoRoom { needed }),
                 _ => Err(EncodeError::Field("a custom framing's frames have at most 1024 bytes")),
             },
@@ -196,6 +214,7 @@ impl fmt::Debug for Framing {
             Self::Rtu => "Rtu",
             Self::Ascii => "Ascii",
             Self::Pdu => "Pdu",
+            Self::Binary => "Binary",
             Self::Custom(framer) => return f.debug_tuple("Custom").field(&framer.name()).finish(),
         })
     }

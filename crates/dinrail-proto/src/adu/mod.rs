@@ -6,6 +6,7 @@
 
 mod ascii;
 mod bare;
+mod binary;
 mod crc;
 mod decoder;
 mod framer;

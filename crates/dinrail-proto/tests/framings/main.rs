@@ -1,7 +1,8 @@
-//! Framings beyond those of the specification: bare PDUs, and framings of a reader's own. Row S001-8b, S001-22 and
+//! Framings beyond those of the specification: bare PDUs, pymodbus's binary frames, and framings of a reader's own. Row S001-8b, S001-22 and
 //! S001-23 of the mission.
 
 mod bare;
+mod binary;
 mod custom;
 mod lengths;
 

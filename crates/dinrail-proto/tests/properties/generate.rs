@@ -242,6 +242,8 @@ pub(crate) fn garbage(framing: Framing) -> impl Strategy<Value = Vec<u8>> {
             vec![1, 23, 0, 0, 0, 1, 0, 0, 0, 1, 255],
             b":01".to_vec(),
             b":\r:".to_vec(),
+            b"{\x01\x03".to_vec(),
+            b"{{}{}}{".to_vec(),
             vec![0, 1, 0, 0, 0, 250],
             vec![0, 1, 0, 9, 0, 4],
         ]),

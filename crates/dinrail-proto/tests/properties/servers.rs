@@ -41,7 +41,8 @@ fn run(server: &mut Connection, line: &[u8], sizes: &[usize]) -> (Vec<(u8, Vec<u
 }
 
 fn framing() -> impl Strategy<Value = Framing> {
-    prop_oneof![2 => Just(Framing::Rtu), 1 => Just(Framing::Ascii), 1 => Just(Framing::Tcp), 1 => Just(Framing::Pdu)]
+    prop_oneof![2 => Just(Framing::Rtu), 1 => Just(Framing::Ascii), 1 => Just(Framing::Tcp), 1 => Just(Framing::Pdu),
+        1 => Just(Framing::Binary)]
 }
 
 fn units() -> impl Strategy<Value = Units> {

@@ -63,7 +63,7 @@ fn the_longest_frames() {
 
 #[test]
 fn every_example_in_every_framing() {
-    for framing in [Framing::Tcp, Framing::Rtu, Framing::Ascii] {
+    for framing in [Framing::Tcp, Framing::Rtu, Framing::Ascii, Framing::Binary] {
         for example in EXAMPLES {
             for (pdu, side) in [(example.request, Side::Requests), (example.reply, Side::Replies)] {
                 for side in [side, Side::Bus] {
