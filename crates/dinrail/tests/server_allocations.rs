@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use dinrail::service::{Memory, Read, Units, Values, ValuesMut, Write, callbacks};
 use dinrail::{Server, Service};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::runtime::{Builder, Runtime};
 
 /// FC 3 of 10 registers, FC 16 of two, FC 1 of 20 coils, FC 3 that is refused, all in one segment.
@@ -75,4 +75,35 @@ fn requests_that_are_answered_at_once_do_not_allocate() {
     assert_eq!(allocations(&runtime, Units::new().with(1, Memory::new())), 0, "a store behind a router");
     let waits = callbacks(|read: Read| async move { Ok(values(&read)) }, |_: Write| Ok(()));
     assert_ne!(allocations(&runtime, waits), 0, "the counter counts");
+}
+
+/// As [`allocations`], for datagrams, each with the same four requests.
+fn allocations_over_udp(runtime: &Runtime, service: impl Service) -> u64 {
+    let server = Server::udp("127.0.0.1:0", service);
+    let master = runtime.block_on(async {
+        let address = server.start().await.expect("port 0 is free");
+        let master = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+        master.connect(address).await.expect("an address");
+        master
+    });
+    let ask = |times| {
+        runtime.block_on(async {
+            let mut replies = [0; 1500];
+            for _ in 0..times {
+                master.send(REQUESTS).await.expect("a datagram");
+                let length = tokio::time::timeout(SOON, master.recv(&mut replies)).await.expect("in time");
+                assert_eq!(length.expect("a datagram"), REPLIES);
+            }
+        });
+    };
+    ask(10);
+    allocation_counter::measure(|| ask(500)).count_total
+}
+
+#[test]
+fn datagrams_that_are_answered_at_once_do_not_allocate() {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    assert_eq!(allocations_over_udp(&runtime, Memory::new()), 0, "a store");
+    let waits = callbacks(|read: Read| async move { Ok(values(&read)) }, |_: Write| Ok(()));
+    assert_ne!(allocations_over_udp(&runtime, waits), 0, "the counter counts");
 }

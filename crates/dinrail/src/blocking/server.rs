@@ -22,6 +22,11 @@ impl<S: Service> Server<S> {
     pub fn tcp(address: impl fmt::Display, service: S) -> Self {
         Self { inner: crate::Server::tcp(address, service) }.with_options(Options::default())
     }
+
+    /// A server for UDP datagrams to `address` that asks `service`, as [`crate::Server::udp`].
+    pub fn udp(address: impl fmt::Display, service: S) -> Self {
+        Self { inner: crate::Server::udp(address, service) }.with_options(Options::default())
+    }
 }
 
 #[cfg(feature = "serial")]

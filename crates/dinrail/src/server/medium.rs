@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::accept::{self, Listening, Tasks};
 use super::line::Wire;
 use super::shared::Shared;
-use super::threads;
+use super::{threads, udp};
 use crate::Error;
 use crate::service::Service;
 use crate::transport::{Burst, TcpListener};
@@ -42,14 +42,19 @@ pub struct Network {
     protocol: Protocol,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Protocol {
     Tcp,
+    Udp,
 }
 
 impl Network {
     pub(super) fn tcp(address: Arc<str>) -> Self {
         Self { address, protocol: Protocol::Tcp }
+    }
+
+    pub(super) fn udp(address: Arc<str>) -> Self {
+        Self { address, protocol: Protocol::Udp }
     }
 }
 
@@ -62,6 +67,7 @@ impl Start for Network {
     async fn start<S: Service>(&self, service: &Arc<S>, shared: &Arc<Shared>) -> Result<SocketAddr, Error> {
         match self.protocol {
             Protocol::Tcp => start_tcp(&self.address, service, shared).await,
+            Protocol::Udp => udp::start(&self.address, service, shared).await,
         }
     }
 }
@@ -83,6 +89,7 @@ impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = match self.protocol {
             Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
         };
         write!(f, "{scheme}://{}", self.address)
     }

@@ -29,6 +29,7 @@ mod scratch;
 mod serial;
 mod shared;
 mod threads;
+mod udp;
 
 use std::fmt;
 use std::future::Future;
@@ -71,6 +72,23 @@ impl<S: Service> Server<S> {
     /// `service`. It speaks Modbus TCP, or the [framing](Options::framing) of its options.
     pub fn tcp(address: impl fmt::Display, service: S) -> Self {
         Self::on(Network::tcp(address.to_string().into()), service)
+    }
+
+    /// A server for UDP datagrams to `address` that asks `service`. Each datagram holds one frame or several, of Modbus TCP
+    /// or of the [framing](Options::framing) of the options; the replies go to whoever sent it, in order and in one
+    /// datagram, or in several when they are longer than 1472 bytes. What is no frame is
+    /// [counted](Statistics::discarded) and dropped.
+    ///
+    /// There are no connections. [`Options::max_connections`] limits how many datagrams are worked on at once by a service
+    /// that takes its time, and so are [active connections](Self::active_connections) and what a [`Report`] counts; beyond
+    /// it requests are answered 0x06, server busy, and not done. [`Options::rate`] drops what is beyond it.
+    /// `when_full`, `idle_timeout`, `concurrency`, `backlog`, `reuse_address` and `keep_alive` mean nothing.
+    ///
+    /// Anybody can forge the address that a datagram comes from. So an [allow list](Options::allow) keeps strangers out
+    /// only where the network does, and a server that strangers can reach can be made to send its replies to somebody else;
+    /// that to a read of 125 registers is 22 times as long as the request.
+    pub fn udp(address: impl fmt::Display, service: S) -> Self {
+        Self::on(Network::udp(address.to_string().into()), service)
     }
 }
 

@@ -45,7 +45,8 @@ pub struct Options {
     pub broadcast: Option<bool>,
     /// Addresses that may connect; all when empty.
     pub allow: Vec<IpNet>,
-    /// The most requests a second from one address; beyond it the server reads more slowly. Off unless set.
+    /// The most requests a second from one address; beyond it the server reads more slowly, and on UDP drops them. Off
+    /// unless set.
     pub rate: Option<u32>,
     /// How long a stop waits for requests that are being worked on; 5 s unless set.
     pub grace: Duration,

@@ -6,11 +6,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+const SECOND: u64 = 1_000_000_000;
+
+/// How many addresses without a connection are kept in mind. Beyond it (somebody forges them) new ones are not answered.
+const MAX_SENDERS: usize = 16 * 1024;
+
 /// The limits of all addresses that are connected.
 pub(super) struct Rates {
     /// Nanoseconds that a request costs.
     cost: u64,
     peers: Mutex<HashMap<IpAddr, Weak<Rate>>>,
+    senders: Mutex<Senders>,
+}
+
+/// Addresses that ask without a connection.
+#[derive(Default)]
+struct Senders {
+    /// When everything that was taken is paid for, in nanoseconds of the server's clock.
+    paid_until: HashMap<IpAddr, u64>,
+    /// When it is worth looking again for addresses that owe nothing.
+    sweep_at: u64,
 }
 
 /// The limit of one address: the generic cell rate algorithm, which allows a second's worth at once.
@@ -22,7 +37,7 @@ pub(super) struct Rate {
 
 impl Rates {
     pub(super) fn new(a_second: u32) -> Self {
-        Self { cost: 1_000_000_000 / u64::from(a_second.max(1)), peers: Mutex::new(HashMap::new()) }
+        Self { cost: SECOND / u64::from(a_second.max(1)), peers: Mutex::default(), senders: Mutex::default() }
     }
 
     /// The limit of `address`; made when its first connection asks, forgotten when the last one has gone.
@@ -38,6 +53,34 @@ impl Rates {
     }
 }
 
+impl Rates {
+    /// Takes a request from an address without a connection, if that is within its limit. It cannot be made to wait: what
+    /// is beyond the limit costs nothing and is dropped.
+    pub(super) fn admits(&self, address: IpAddr, now: Duration) -> bool {
+        let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        let Senders { paid_until, sweep_at } =
+            &mut *self.senders.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(paid) = paid_until.get_mut(&address) {
+            let next = now.max(*paid).saturating_add(self.cost);
+            let within = next - now <= SECOND;
+            if within {
+                *paid = next;
+            }
+            return within;
+        }
+        if paid_until.len() >= MAX_SENDERS && now >= *sweep_at {
+            // Those who owe nothing are as good as strangers.
+            *sweep_at = now.saturating_add(SECOND / 10);
+            paid_until.retain(|_, paid| *paid > now);
+        }
+        let room = paid_until.len() < MAX_SENDERS;
+        if room {
+            paid_until.insert(address, now.saturating_add(self.cost));
+        }
+        room
+    }
+}
+
 impl Rate {
     /// Takes `requests`, and returns how long to wait before reading more.
     pub(super) fn take(&self, requests: u64, now: Duration) -> Duration {
@@ -47,7 +90,7 @@ impl Rate {
         let paid = match self.paid_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |paid| Some(next(paid))) {
             Ok(paid) | Err(paid) => next(paid),
         };
-        Duration::from_nanos(paid.saturating_sub(now).saturating_sub(1_000_000_000))
+        Duration::from_nanos(paid.saturating_sub(now).saturating_sub(SECOND))
     }
 }
 
@@ -73,5 +116,34 @@ mod tests {
         first.take(5, Duration::ZERO);
         drop(first);
         assert_eq!(rates.of(address).take(1, Duration::ZERO), Duration::ZERO);
+    }
+
+    #[test]
+    fn senders_without_a_connection_have_a_limit_each_and_what_is_dropped_costs_nothing() {
+        let rates = Rates::new(10);
+        let [first, second] = [1, 2].map(|last| IpAddr::from([127, 0, 0, last]));
+        let admitted =
+            |address, from_ms: u64| (0..100).filter(|_| rates.admits(address, Duration::from_millis(from_ms))).count();
+        assert_eq!(admitted(first, 0), 10);
+        assert_eq!(admitted(second, 0), 10);
+        assert_eq!(admitted(first, 99), 0);
+        assert_eq!(admitted(first, 300), 3);
+        assert_eq!(admitted(first, 5000), 10);
+    }
+
+    #[test]
+    fn forged_addresses_take_bounded_memory_and_leave_room_when_they_stop() {
+        let rates = Rates::new(10);
+        let known = IpAddr::from([127, 0, 0, 1]);
+        let forged = |number: u32| IpAddr::from(number.to_be_bytes());
+        let admits = |address, at_ms| rates.admits(address, Duration::from_millis(at_ms));
+        assert!(admits(known, 450));
+        let admitted = (0..100_000).filter(|number| admits(forged(*number), 500)).count();
+        assert_eq!(admitted, MAX_SENDERS - 1);
+        assert!(!admits(forged(200_000), 520), "no room");
+        assert!(admits(known, 530), "who was there before is served");
+        assert!(admits(forged(200_000), 700), "the others owe nothing any more");
+        let left = rates.senders.lock().expect("nobody panics").paid_until.len();
+        assert_eq!(left, 1, "only those who owe something, and who is new");
     }
 }

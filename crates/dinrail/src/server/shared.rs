@@ -2,6 +2,7 @@
 //! stop. Nothing here is locked while a request is answered.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -53,6 +54,7 @@ pub(super) struct Counters {
     evicted: AtomicU64,
     requests: AtomicU64,
     exceptions: AtomicU64,
+    discarded: AtomicU64,
 }
 
 /// What a server has done since it was started.
@@ -69,6 +71,8 @@ pub struct Statistics {
     pub requests: u64,
     /// Requests answered with an exception.
     pub exceptions: u64,
+    /// Datagrams that held something else than requests: broken, cut, of another protocol (UDP).
+    pub discarded: u64,
 }
 
 /// How a stop went.
@@ -152,15 +156,53 @@ impl Shared {
         }
     }
 
+    /// Counts a datagram that held something else than requests.
+    pub(super) fn count_discarded(&self) {
+        self.counters.discarded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether this address may ask; counts when it may not.
+    pub(super) fn allows(&self, address: IpAddr) -> bool {
+        let allow = &self.options.allow;
+        let allowed = allow.is_empty() || allow.iter().any(|net| net.contains(&address));
+        if !allowed {
+            self.counters.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        allowed
+    }
+
+    /// Whether a request of a peer without a connection is within the rate of its address.
+    pub(super) fn admits_request(&self, peer: &Peer) -> bool {
+        let Some((rates, address)) = self.rates.as_ref().zip(peer.address) else {
+            return true;
+        };
+        rates.admits(address.ip().to_canonical(), self.now())
+    }
+
+    /// Whether unit 0 means every unit, on a network.
+    pub(super) fn broadcasts(&self) -> bool {
+        self.options.broadcast.unwrap_or(false)
+    }
+
+    /// Takes requests of a peer without a connection, which take their time, into the table; `None` when there are too
+    /// many.
+    pub(super) fn begin(&self, peer: &Peer) -> Option<Arc<Entry>> {
+        let mut table = self.table();
+        if table.connections.len() >= self.options.max_connections {
+            return None;
+        }
+        let id = table.next_id;
+        table.next_id += 1;
+        let entry = Arc::new(Entry::new(id, peer.clone(), None, self.coarse_now()));
+        entry.begin(self.coarse_now());
+        table.connections.insert(id, entry.clone());
+        Some(entry)
+    }
+
     /// Takes a new connection into the table, making room if need be; the error says why it is refused.
     pub(super) fn admit(&self, peer: Peer) -> Result<Arc<Entry>, &'static str> {
         let address = peer.address.map(|address| address.ip().to_canonical());
-        let allow = &self.options.allow;
-        if let Some(address) = address
-            && !allow.is_empty()
-            && !allow.iter().any(|net| net.contains(&address))
-        {
-            self.counters.refused.fetch_add(1, Ordering::Relaxed);
+        if address.is_some_and(|address| !self.allows(address)) {
             return Err("not on the list of allowed addresses");
         }
         let stamp = self.advance_clock();
@@ -232,10 +274,11 @@ impl Shared {
     }
 
     pub(super) fn statistics(&self) -> Statistics {
-        let Counters { accepted, refused, evicted, requests, exceptions } = &self.counters;
-        let [accepted, refused, evicted, requests, exceptions] =
-            [accepted, refused, evicted, requests, exceptions].map(|counter| counter.load(Ordering::Relaxed));
-        Statistics { accepted, refused, evicted, requests, exceptions }
+        let Counters { accepted, refused, evicted, requests, exceptions, discarded } = &self.counters;
+        let [accepted, refused, evicted, requests, exceptions, discarded] =
+            [accepted, refused, evicted, requests, exceptions, discarded]
+                .map(|counter| counter.load(Ordering::Relaxed));
+        Statistics { accepted, refused, evicted, requests, exceptions, discarded }
     }
 
     /// `true` for the first of the server's loops that asks: one sweeper is enough.

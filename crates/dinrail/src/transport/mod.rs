@@ -12,7 +12,7 @@ mod serial;
 mod shaped;
 mod tap;
 mod tcp;
-mod udp;
+pub(crate) mod udp;
 
 use std::fmt;
 use std::future::Future;

@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used)] // in a test, an unwrap is an assertion
 
+mod both;
 mod client;
 mod device;
+mod raw;
 mod refused;
 mod relay;
+mod server;
+mod waiting;

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use dinrail::Server;
 use dinrail::client::Options;
 use tokio::net::UdpSocket;
 
-use crate::device::{Device, Numbers, connect, socket, soon};
+use crate::device::{Numbers, connect, socket, soon};
+use crate::server::addresses;
 
 /// Waits for a datagram's turn to be delivered; the client's timeout is less than the longest of them.
 const DELAYS: [u64; 12] = [0, 0, 0, 0, 0, 0, 0, 1, 5, 10, 20, 100];
@@ -68,10 +70,9 @@ async fn relay(server: std::net::SocketAddr, done: Arc<Done>) -> std::net::Socke
 
 /// Many calls over a bad line: each brings its own answer, or none.
 async fn over_a_bad_line(depth: usize) {
-    let device = Device::new().await;
+    let server = Server::udp("127.0.0.1:0", addresses());
     let done = Arc::new(Done::default());
-    let address = relay(device.address(), done.clone()).await;
-    tokio::spawn(device.serve());
+    let address = relay(server.start().await.unwrap(), done.clone()).await;
     let client = connect(address, Options::default().with_depth(depth).with_timeout(TIMEOUT)).await;
     let callers: Vec<_> = (0..depth as u16)
         .map(|caller| {

@@ -11,6 +11,7 @@ use tracing::{error, warn};
 
 use super::HEADER;
 use crate::proto::adu::mbap_header;
+use crate::proto::pdu::is_read;
 use crate::proto::{Adu, ExceptionCode, UnitId};
 use crate::server::options::MissingUnit;
 use crate::server::shared::Shared;
@@ -61,6 +62,19 @@ impl<S: Service> Asker<'_, S> {
                 Ok(reply) => reply,
                 Err(_) => self.took_too_long(unit, pdu, limit),
             },
+        }
+    }
+
+    /// A broadcast: every unit does it, and none says so. Reading makes no sense then (SL 2.4.1).
+    pub(in crate::server) async fn ask_everywhere(&self, pdu: &[u8], response: &mut [u8]) {
+        if is_read(pdu) {
+            return;
+        }
+        let everyone = [UnitId::BROADCAST];
+        for unit in self.shared.options.units.as_deref().unwrap_or(&everyone) {
+            if self.ask_now(*unit, pdu, response).is_none() {
+                self.ask(*unit, pdu, response).await;
+            }
         }
     }
 

@@ -19,7 +19,6 @@ pub(super) use self::wire::Wire;
 use super::connection::{Asker, End, Line};
 use super::scratch::Scratch;
 use crate::proto::adu::{Decoded, Decoder, Side};
-use crate::proto::pdu::is_read;
 use crate::proto::server::{Connection, Event, ReplyTo, Units};
 use crate::proto::{Pdu, UnitId};
 use crate::service::{Reply, Service};
@@ -138,7 +137,7 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
             self.line.known.shared.count(1, 0);
             return Ok(());
         }
-        let reply = self.ask(to.unit(), pdu, false).await;
+        let reply = self.ask(to.unit(), pdu).await;
         let at = self.wire.framing.pdu_offset();
         let length = match reply {
             Reply::Response(written) => written.length(),
@@ -169,27 +168,15 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
         Ok(())
     }
 
-    /// A broadcast: every unit does it, and none says so. Reading makes no sense then (SL 2.4.1).
     async fn execute_everywhere(&mut self, pdu: &Pdu) {
-        if is_read(pdu.as_bytes()) {
-            return;
-        }
-        let shared = self.line.known.shared.clone();
-        match &shared.options.units {
-            None => {
-                self.ask(UnitId::BROADCAST, pdu, true).await;
-            }
-            Some(units) => {
-                for unit in units {
-                    self.ask(*unit, pdu, true).await;
-                }
-            }
-        }
+        let known = &self.line.known;
+        let asker = Asker { service: self.service, shared: &known.shared, peer: &known.entry.peer, broadcast: true };
+        asker.ask_everywhere(pdu.as_bytes(), &mut self.frame[self.wire.framing.pdu_offset()..]).await;
     }
 
-    async fn ask(&mut self, unit: UnitId, pdu: &Pdu, broadcast: bool) -> Reply {
+    async fn ask(&mut self, unit: UnitId, pdu: &Pdu) -> Reply {
         let known = &self.line.known;
-        let asker = Asker { service: self.service, shared: &known.shared, peer: &known.entry.peer, broadcast };
+        let asker = Asker { service: self.service, shared: &known.shared, peer: &known.entry.peer, broadcast: false };
         let response = &mut self.frame[self.wire.framing.pdu_offset()..];
         match asker.ask_now(unit, pdu.as_bytes(), response) {
             Some(reply) => reply,

@@ -1,0 +1,179 @@
+//! UDP: one socket for everybody who asks. Each datagram is decoded alone and answered to whoever sent it, so nothing that
+//! one peer sends can disturb another, or even that peer's next datagram.
+//!
+//! What is answered at once is answered in place, without an allocation. What takes its time is a task of its own
+//! ([`work`]), as many at once as there may be connections on TCP.
+
+mod work;
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::ReadBuf;
+use tokio::net::{UdpSocket, lookup_host};
+use tokio::runtime::Builder;
+use tracing::{debug, warn};
+
+use self::work::Work;
+use super::accept::Listening;
+use super::options::Options;
+use super::shared::Shared;
+use crate::Error;
+use crate::service::{Peer, Service};
+use crate::transport::udp::{is_about_an_earlier_one, is_too_long};
+
+/// The longest datagram that is taken; one of several requests is far shorter.
+const INPUT: usize = 16 * 1024;
+/// The longest wait after an error that only time can mend.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// How many datagrams are answered in a row before it is asked whether the server stops.
+const ROUNDS: u32 = 64;
+
+/// Listens on `address`, "host:port"; of several addresses of a host it takes the first that can be had.
+pub(super) async fn start<S: Service>(
+    address: &str,
+    service: &Arc<S>,
+    shared: &Arc<Shared>,
+) -> Result<SocketAddr, Error> {
+    let failed = |source| Error::Bind { address: address.into(), source: Arc::new(source) };
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for candidate in lookup_host(address).await.map_err(failed)? {
+        match bind(candidate, &shared.options) {
+            Ok(socket) => return spawn(socket, service, shared),
+            Err(error) => last = error,
+        }
+    }
+    Err(failed(last))
+}
+
+/// A socket that no runtime knows yet.
+fn bind(address: SocketAddr, options: &Options) -> io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    // `reuse_address` is for connections that linger, which UDP has not: here it would let another program take the port.
+    #[cfg(unix)]
+    socket.set_reuse_port(options.reuse_port || options.threads.is_some_and(|threads| threads > 1))?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// Serves on the runtime that this runs on, or on threads of its own, each with a socket of its own.
+fn spawn<S: Service>(first: std::net::UdpSocket, service: &Arc<S>, shared: &Arc<Shared>) -> Result<SocketAddr, Error> {
+    let local = first.local_addr()?;
+    let Some(threads) = shared.options.threads else {
+        let socket = UdpSocket::from_std(first)?;
+        tokio::spawn(run(socket, service.clone(), shared.clone(), Listening::new(shared)));
+        return Ok(local);
+    };
+    let mut sockets = vec![first];
+    for _ in 1..threads {
+        sockets.push(
+            bind(local, &shared.options)
+                .map_err(|source| Error::Bind { address: local.to_string().into(), source: Arc::new(source) })?,
+        );
+    }
+    for (number, socket) in sockets.into_iter().enumerate() {
+        let (service, shared) = (service.clone(), shared.clone());
+        let listening = Listening::new(&shared);
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let socket = {
+            let _inside = runtime.enter();
+            UdpSocket::from_std(socket)?
+        };
+        thread::Builder::new().name(format!("{}-{number}", shared.options.name)).spawn(move || {
+            runtime.block_on(async {
+                run(socket, service, shared.clone(), listening).await;
+                shared.until_stopped().await;
+            });
+        })?;
+    }
+    Ok(local)
+}
+
+/// Answers datagrams until the server stops. No error ends it.
+async fn run<S: Service>(socket: UdpSocket, service: Arc<S>, shared: Arc<Shared>, listening: Listening) {
+    if shared.claim_sweeper() {
+        tokio::spawn(shared.clone().sweep());
+    }
+    let mut stopping = pin!(shared.until_stopping());
+    let mut work = Work::new(Arc::new(socket), service, shared.clone());
+    let mut input = vec![0; INPUT].into_boxed_slice();
+    let mut pause = Duration::ZERO;
+    let mut rounds = 0;
+    while let Some(received) = receive(&work.socket, &mut input, stopping.as_mut(), &mut rounds).await {
+        match received {
+            Ok((length, address)) => {
+                pause = Duration::ZERO;
+                take(&mut work, &mut input, length, address).await;
+            }
+            Err(error) if is_about_an_earlier_one(&error) => {
+                debug!(target: "dinrail::server", server = %shared.options.name, %error, "a reply was not wanted");
+            }
+            Err(error) if is_too_long(&error) => shared.count_discarded(),
+            Err(error) => {
+                pause = (pause * 2).clamp(Duration::from_millis(5), MAX_PAUSE);
+                warn!(
+                    target: "dinrail::server",
+                    server = %shared.options.name, %error, "cannot receive datagrams, trying again in {pause:?}"
+                );
+                if tokio::time::timeout(pause, stopping.as_mut()).await.is_ok() {
+                    break;
+                }
+            }
+        }
+    }
+    // The port is free before the listener counts as ended.
+    drop(work);
+    drop(listening);
+}
+
+/// The next datagram; `None` when the server stops.
+async fn receive(
+    socket: &UdpSocket,
+    input: &mut [u8],
+    mut stopping: Pin<&mut impl Future<Output = ()>>,
+    rounds: &mut u32,
+) -> Option<io::Result<(usize, SocketAddr)>> {
+    poll_fn(|cx| {
+        *rounds = rounds.wrapping_add(1);
+        if rounds.is_multiple_of(ROUNDS) && stopping.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        let mut buffer = ReadBuf::new(input);
+        match socket.poll_recv_from(cx, &mut buffer) {
+            Poll::Ready(received) => Poll::Ready(Some(received.map(|address| (buffer.filled().len(), address)))),
+            Poll::Pending => stopping.as_mut().poll(cx).map(|()| None),
+        }
+    })
+    .await
+}
+
+/// Answers one datagram, or has it answered.
+async fn take<S: Service>(work: &mut Work<S>, input: &mut [u8], length: usize, address: SocketAddr) {
+    let shared = &work.shared;
+    let peer = Peer::at(address);
+    if !shared.allows(address.ip().to_canonical()) {
+        debug!(target: "dinrail::server", server = %shared.options.name, %peer, "refused: not on the list of allowed addresses");
+        return;
+    }
+    shared.tell(|hooks| hooks.received(&peer, &input[..length]));
+    if length == 0 || length == input.len() {
+        // The latter was cut.
+        return shared.count_discarded();
+    }
+    let mut used = 0;
+    while let Some(slow) = work.answer(&peer, &mut input[used..length]).await {
+        used += slow.used;
+        if work.apart(&peer, &slow, &input[used..length]) {
+            return;
+        }
+        work.refuse(&peer, &slow).await;
+    }
+}
