@@ -44,3 +44,39 @@ impl Diagnostic {
 
 /// The most events that FC 12 returns (AP 6.10).
 pub const MAX_EVENTS: usize = 64;
+
+/// The bits of the events that FC 12 returns (AP 6.10).
+///
+/// The specification's table has listen-only as 20 in events of both kinds, its example misprints it.
+pub mod event {
+    use crate::pdu::ExceptionCode;
+
+    /// Communication was restarted (FC 8 / 1). This is the whole event.
+    pub const RESTART: u8 = 0x00;
+    /// The server entered listen-only mode (FC 8 / 4). This is the whole event.
+    pub const ENTERED_LISTEN_ONLY: u8 = 0x04;
+    /// Something came: a request, or bytes that made none.
+    pub const RECEIVE: u8 = 0x80;
+    /// A request was dealt with, whether it was answered or not.
+    pub const SEND: u8 = 0x40;
+    /// In both kinds of events: the server was in listen-only mode.
+    pub const LISTEN_ONLY: u8 = 0x20;
+    /// Something came that made no good frame.
+    pub const COMMUNICATION_ERROR: u8 = 0x02;
+    /// Characters were lost.
+    pub const OVERRUN: u8 = 0x10;
+    /// The request was a broadcast.
+    pub const BROADCAST: u8 = 0x40;
+
+    /// The bit of an exception in an event of [`SEND`]: 01 for 1 to 3, 02 for 4, 04 for 5 and 6, 08 for 7. The others, which
+    /// are younger than the log, have none.
+    pub const fn refused(code: ExceptionCode) -> u8 {
+        match code.code() {
+            1..=3 => 0x01,
+            4 => 0x02,
+            5 | 6 => 0x04,
+            7 => 0x08,
+            _ => 0,
+        }
+    }
+}

@@ -57,6 +57,19 @@ impl Counters {
         }
     }
 
+    /// Adds what was counted elsewhere.
+    pub(super) const fn add(&mut self, more: &Self) {
+        let Self { bus_messages, bus_errors, exceptions, server_messages, no_response, nak, busy, overruns } = *more;
+        self.bus_messages = self.bus_messages.wrapping_add(bus_messages);
+        self.bus_errors = self.bus_errors.wrapping_add(bus_errors);
+        self.exceptions = self.exceptions.wrapping_add(exceptions);
+        self.server_messages = self.server_messages.wrapping_add(server_messages);
+        self.no_response = self.no_response.wrapping_add(no_response);
+        self.nak = self.nak.wrapping_add(nak);
+        self.busy = self.busy.wrapping_add(busy);
+        self.overruns = self.overruns.wrapping_add(overruns);
+    }
+
     pub(super) const fn count_exception(&mut self, code: ExceptionCode) {
         self.exceptions = self.exceptions.wrapping_add(1);
         match code {

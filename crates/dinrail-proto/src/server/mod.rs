@@ -30,11 +30,13 @@
 //! ```
 
 mod counters;
+mod diagnostics;
 #[cfg(test)]
 mod tests;
 mod units;
 
 pub use self::counters::Counters;
+pub use self::diagnostics::{After, Answer, Completion, Diagnostics, is_diagnostic};
 pub use self::units::Units;
 use crate::UnitId;
 use crate::adu::{Adu, Decoded, Decoder, Discard, Framing, Side};
