@@ -59,6 +59,8 @@ pub(super) fn decode_expected<'a>(rules: &Rules, bytes: &'a [u8], at_end: bool, 
     }
     for at in 0..bytes.len() {
         match rules.look_for(expected, &bytes[at..]) {
+            // Only the request tells how long it is: an echo of unusual length.
+            Verdict::Frame(length) if at == 0 => return frame(&bytes[..length]),
             Verdict::Frame(_) => return skip_or_wait(at, Some(Discard::Noise)),
             Verdict::Undecided => break,
             Verdict::Cut | Verdict::Nothing => {}

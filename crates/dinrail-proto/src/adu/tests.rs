@@ -171,6 +171,22 @@ fn the_expected_reply_is_found_behind_garbage() {
 }
 
 #[test]
+fn an_echo_of_unusual_length_needs_no_silence() {
+    let decoder = Decoder::new(Framing::Rtu, Side::Replies);
+    let request = [8, 0, 0, 1, 2, 3, 4, 5];
+    let expected = Expected::reply_to(UnitId(1), &request).expect("a function");
+    let mut line = rtu(&[&[1], &request[..]].concat());
+    let last = line.len() - 1;
+    assert_eq!(decoder.decode(&mut line, false), Decoded::Incomplete, "it could be longer");
+    assert_eq!(decoder.decode_expected(&mut line[..last], false, &expected), Decoded::Incomplete);
+    let length = line.len();
+    let Decoded::Frame { adu, length: used } = decoder.decode_expected(&mut line, false, &expected) else {
+        panic!("the request says how long it is");
+    };
+    assert_eq!((adu.pdu, used), (&request[..], length));
+}
+
+#[test]
 fn ascii_frames_end_where_they_say() {
     let decoder = Decoder::new(Framing::Ascii, Side::Requests);
     let adu = Adu { transaction: 0, unit: UnitId(1), pdu: &[3, 0, 0, 0, 10] };

@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 
 use super::runtime::{handle, wait};
 use crate::Error;
-use crate::client::{CommEventLog, Options, Retry, Stats};
+use crate::client::{CommEventCounter, CommEventLog, Options, Retry, Stats};
 use crate::proto::pdu::device_id::ReadDeviceId;
 use crate::proto::pdu::diagnostics::Diagnostic;
 use crate::proto::pdu::file_record::{FileRead, FileWrite};
@@ -153,7 +153,7 @@ waiting! {
     fn read_device_object(object: u8) -> Vec<u8>;
     fn report_server_id() -> Vec<u8>;
     fn read_exception_status() -> u8;
-    fn comm_event_counter() -> (u16, u16);
+    fn comm_event_counter() -> CommEventCounter;
     fn comm_event_log() -> CommEventLog;
     fn diagnostics(sub_function: Diagnostic, data: &[u8]) -> Vec<u8>;
     fn return_query_data(data: &[u8]) -> ();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::runtime::{handle, wait};
 use crate::Error;
-use crate::server::{Hooks, Medium, Network, Options, Report, Statistics};
+use crate::server::{Diagnostics, Hooks, Medium, Network, Options, Report, Statistics};
 use crate::service::Service;
 
 /// A Modbus server for programs without `async`, as [`crate::Server`]: it serves on a thread of its own, or on as
@@ -109,5 +109,10 @@ impl<S: Service, M: Medium> Server<S, M> {
     /// What it has done since it was started; zeros when it does not run.
     pub fn statistics(&self) -> Statistics {
         self.inner.statistics()
+    }
+
+    /// What FC 8, 11 and 12 report, where the server answers them: see [`Options::diagnostics`].
+    pub fn diagnostics(&self) -> Diagnostics {
+        self.inner.diagnostics()
     }
 }

@@ -12,6 +12,16 @@ use crate::proto::{Pdu, Request, Response};
 /// How many replies of [`Client::read_device_identification`] are followed; 256 objects are at most so many.
 const MAX_SEGMENTS: usize = 256;
 
+/// The communication event counter of a device (FC 11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CommEventCounter {
+    /// 0xFFFF while the device is still busy with an earlier command, else 0.
+    pub status: u16,
+    /// Requests done, exceptions and polls aside.
+    pub events: u16,
+}
+
 /// The communication event log of a device (FC 12).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -86,10 +96,10 @@ impl Client {
         .await
     }
 
-    /// Reads the status word (0xFFFF: busy) and the event counter (FC 11).
-    pub async fn comm_event_counter(&self) -> Result<(u16, u16), Error> {
+    /// Reads the communication event counter (FC 11).
+    pub async fn comm_event_counter(&self) -> Result<CommEventCounter, Error> {
         self.ask(&Request::GetCommEventCounter, |response| match response {
-            Response::CommEventCounter { status, events } => Some((status, events)),
+            Response::CommEventCounter { status, events } => Some(CommEventCounter { status, events }),
             _ => None,
         })
         .await

@@ -33,7 +33,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::maintenance::CommEventLog;
+pub use self::maintenance::{CommEventCounter, CommEventLog};
 pub use self::options::{Backoff, MAX_DEPTH, Options};
 pub use self::retry::Retry;
 

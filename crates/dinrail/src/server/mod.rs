@@ -17,6 +17,7 @@
 
 mod accept;
 mod connection;
+mod diagnostics;
 mod entry;
 mod event_loop;
 mod hooks;
@@ -40,6 +41,7 @@ use tracing::info;
 
 use self::accept::{Listening, Tasks};
 use self::connection::Known;
+pub use self::diagnostics::{Diagnostics, DiagnosticsMode};
 pub use self::hooks::Hooks;
 use self::line::Wire;
 pub use self::medium::{Medium, Network};
@@ -59,6 +61,7 @@ pub struct Server<S, M: Medium = Network> {
     service: Arc<S>,
     options: Options,
     hooks: Option<Arc<dyn Hooks>>,
+    diagnostics: Diagnostics,
     running: Mutex<Option<Running<M::Local>>>,
 }
 
@@ -104,7 +107,14 @@ impl<S: Service> Server<S, crate::transport::Serial> {
 impl<S: Service, M: Medium> Server<S, M> {
     /// A server on this medium that asks `service`.
     pub fn on(medium: M, service: S) -> Self {
-        Self { medium, service: Arc::new(service), options: Options::default(), hooks: None, running: Mutex::new(None) }
+        Self {
+            medium,
+            service: Arc::new(service),
+            options: Options::default(),
+            hooks: None,
+            diagnostics: Diagnostics::default(),
+            running: Mutex::new(None),
+        }
     }
 
     /// With these options instead of the default ones.
@@ -135,7 +145,7 @@ impl<S: Service, M: Medium> Server<S, M> {
         let mut options = self.options.clone();
         self.medium.prepare(&mut options);
         options.check()?;
-        let shared = Arc::new(Shared::new(options, self.hooks.clone()));
+        let shared = Arc::new(Shared::new(options, self.hooks.clone()).with_diagnostics(&self.diagnostics));
         // When a part of it cannot be had, those that were started end.
         let local = self.medium.start(&self.service, &shared).await.inspect_err(|_| shared.abort())?;
         info!(target: "dinrail::server", server = %shared.options.name, address = %local, "listening");
@@ -198,6 +208,11 @@ impl<S: Service, M: Medium> Server<S, M> {
     /// What it has done since it was started; zeros when it does not run.
     pub fn statistics(&self) -> Statistics {
         self.shared().map(|shared| shared.statistics()).unwrap_or_default()
+    }
+
+    /// What FC 8, 11 and 12 report, where the server answers them: see [`Options::diagnostics`].
+    pub fn diagnostics(&self) -> Diagnostics {
+        self.diagnostics.clone()
     }
 
     fn shared(&self) -> Option<Arc<Shared>> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::DiagnosticsMode;
 use crate::Error;
 use crate::proto::adu::CustomLength;
 use crate::proto::{ExceptionCode, Framing, UnitId};
@@ -43,6 +44,10 @@ pub struct Options {
     /// only. Every unit means each of [`units`](Self::units), or what the service makes of a
     /// [broadcast](crate::service::Call::is_broadcast).
     pub broadcast: Option<bool>,
+    /// Who answers FC 8, 11 and 12 (AP 6.8 to 6.10); `None`, as it is unless set, means the server on serial lines, and the
+    /// service elsewhere. A server that answers them does so for every unit that it serves, and works on one request of a
+    /// connection at a time, whatever [`concurrency`](Self::concurrency) says.
+    pub diagnostics: Option<DiagnosticsMode>,
     /// Addresses that may connect; all when empty.
     pub allow: Vec<IpNet>,
     /// The most requests a second from one address; beyond it the server reads more slowly, and on UDP drops them. Off
@@ -99,6 +104,7 @@ impl Default for Options {
             custom_lengths: &[],
             units: None,
             broadcast: None,
+            diagnostics: None,
             missing_units: MissingUnit::Answer(ExceptionCode::GatewayTargetFailedToRespond),
             allow: Vec::new(),
             rate: None,
@@ -137,6 +143,7 @@ impl Options {
         with_framing: framing = Framing;
         with_custom_lengths: custom_lengths = &'static [CustomLength];
         with_broadcast: broadcast = impl Into<Option<bool>>;
+        with_diagnostics: diagnostics = impl Into<Option<DiagnosticsMode>>;
         with_missing_units: missing_units = MissingUnit;
         with_allow: allow = Vec<IpNet>;
         with_rate: rate = impl Into<Option<u32>>;

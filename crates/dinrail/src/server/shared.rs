@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tracing::{debug, error, info, warn};
 
+use super::diagnostics::Diagnostics;
 use super::entry::Entry;
 use super::hooks::Hooks;
 use super::options::{Options, WhenFull};
@@ -27,6 +28,7 @@ pub(super) struct Shared {
     /// Which units are served; `None` for all.
     units: Option<Box<[bool; 256]>>,
     rates: Option<Rates>,
+    pub(super) diagnostics: Diagnostics,
     started: Instant,
     /// Microseconds since `started` when it was last looked at: at each accept, and by the sweeper. Reading it costs the
     /// request path no system call.
@@ -96,6 +98,7 @@ impl Shared {
             units,
             rates: options.rate.map(Rates::new),
             hooks,
+            diagnostics: Diagnostics::in_mode(options.diagnostics),
             options,
             started: Instant::now(),
             coarse_clock: AtomicU64::new(0),
@@ -105,6 +108,13 @@ impl Shared {
             has_sweeper: AtomicBool::new(false),
             counters: Counters::default(),
         }
+    }
+
+    /// With diagnostics that outlive it.
+    pub(super) fn with_diagnostics(mut self, diagnostics: &Diagnostics) -> Self {
+        diagnostics.begin(self.options.diagnostics);
+        self.diagnostics = diagnostics.clone();
+        self
     }
 
     /// Tells the hooks, if there are any. One that panics harms nothing but itself.

@@ -87,7 +87,8 @@ async fn files_queues_and_functions_of_ones_own() {
 #[tokio::test(start_paused = true)]
 async fn status_and_diagnostics() {
     assert_eq!(exchange(&[7], &[7, 0x6D], async |c| c.read_exception_status().await).await, 0x6D);
-    assert_eq!(exchange(&[11], &[11, 0xFF, 0xFF, 1, 8], async |c| c.comm_event_counter().await).await, (0xFFFF, 0x108));
+    let counter = exchange(&[11], &[11, 0xFF, 0xFF, 1, 8], async |c| c.comm_event_counter().await).await;
+    assert_eq!((counter.status, counter.events), (0xFFFF, 0x108));
     let log = exchange(&[12], &[12, 8, 0, 0, 1, 8, 1, 0x21, 0x20, 0], async |c| c.comm_event_log().await).await;
     assert_eq!((log.status, log.events, log.messages, log.log), (0, 0x108, 0x121, vec![0x20, 0]));
     assert_eq!(exchange(&[17], &[17, 3, 9, 0xFF, 1], async |c| c.report_server_id().await).await, [9, 0xFF, 1]);

@@ -1,4 +1,5 @@
 //! Servers of every framing but Modbus TCP's, over streams and serial ports.
 #![allow(missing_docs)]
 
+mod diagnostics;
 mod streams;

@@ -12,6 +12,7 @@ use tracing::{error, warn};
 use super::HEADER;
 use crate::proto::adu::mbap_header;
 use crate::proto::pdu::is_read;
+use crate::proto::server::{After, Completion, is_diagnostic};
 use crate::proto::{Adu, ExceptionCode, UnitId};
 use crate::server::options::MissingUnit;
 use crate::server::shared::Shared;
@@ -65,17 +66,37 @@ impl<S: Service> Asker<'_, S> {
         }
     }
 
-    /// A broadcast: every unit does it, and none says so. Reading makes no sense then (SL 2.4.1).
-    pub(in crate::server) async fn ask_everywhere(&self, pdu: &[u8], response: &mut [u8]) {
+    /// Answers what is asked about the server itself; `None` for everything else.
+    pub(in crate::server) fn diagnose(&self, unit: UnitId, pdu: &[u8], response: &mut [u8]) -> Option<(Reply, After)> {
+        if !is_diagnostic(pdu[0]) {
+            return None;
+        }
+        if let Some(not_served) = self.announce(unit, pdu) {
+            return Some((not_served, After::default()));
+        }
+        let answer = self.shared.diagnostics.lock().answer(pdu)?;
+        let reply = answer.reply.map(|reply| self.call(unit, pdu, response).respond_pdu(&reply));
+        Some((reply.unwrap_or(Reply::Silent), answer.after))
+    }
+
+    /// A broadcast: every unit does it, and none says so. Reading makes no sense then (SL 2.4.1). Of several refusals
+    /// the first one is returned.
+    pub(in crate::server) async fn ask_everywhere(&self, pdu: &[u8], response: &mut [u8]) -> Completion {
         if is_read(pdu) {
-            return;
+            return Completion::Ignored;
         }
         let everyone = [UnitId::BROADCAST];
+        let mut all = Completion::Done;
         for unit in self.shared.options.units.as_deref().unwrap_or(&everyone) {
-            if self.ask_now(*unit, pdu, response).is_none() {
-                self.ask(*unit, pdu, response).await;
+            let reply = match self.ask_now(*unit, pdu, response) {
+                Some(reply) => reply,
+                None => self.ask(*unit, pdu, response).await,
+            };
+            if let (Completion::Done, refused @ Completion::Refused(_)) = (all, completion(&reply, response)) {
+                all = refused;
             }
         }
+        all
     }
 
     #[inline]
@@ -130,6 +151,16 @@ impl<S: Service> Asker<'_, S> {
             "the service panicked: answered with exception 0x04"
         );
         Reply::Exception(ExceptionCode::ServerDeviceFailure)
+    }
+}
+
+/// What a reply means; that of a device behind the service may be an exception as well.
+pub(in crate::server) fn completion(reply: &Reply, response: &[u8]) -> Completion {
+    match reply {
+        Reply::Exception(code) => Completion::Refused(*code),
+        Reply::Response(_) if response[0] >= 0x80 => Completion::Refused(response[1].into()),
+        Reply::Response(_) => Completion::Done,
+        Reply::Silent => Completion::Ignored,
     }
 }
 

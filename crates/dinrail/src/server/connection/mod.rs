@@ -19,7 +19,7 @@ use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tracing::debug;
 
-pub(super) use self::ask::Asker;
+pub(super) use self::ask::{Asker, completion};
 pub(super) use self::immediate::Progress;
 use super::entry::Entry;
 use super::line::{self, Wire};

@@ -16,11 +16,12 @@ use tokio::time::Instant;
 use tracing::debug;
 
 pub(super) use self::wire::Wire;
-use super::connection::{Asker, End, Line};
+use super::connection::{Asker, End, Line, completion};
 use super::scratch::Scratch;
 use crate::proto::adu::{Decoded, Decoder, Side};
-use crate::proto::server::{Connection, Event, ReplyTo, Units};
+use crate::proto::server::{After, Completion, Connection, Event, ReplyTo, Units};
 use crate::proto::{Pdu, UnitId};
+use crate::server::DiagnosticsMode;
 use crate::service::{Reply, Service};
 use crate::timer::Timer;
 use crate::transport::{Burst, Stream};
@@ -109,7 +110,11 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
         let mut requests = 0;
         loop {
             let bytes = &mut self.window[self.used..];
-            let event = if at_end { self.protocol.end_of_burst(bytes) } else { self.protocol.handle_input(bytes) };
+            let event = match self.wire.diagnostics {
+                DiagnosticsMode::Off if at_end => self.protocol.end_of_burst(bytes),
+                DiagnosticsMode::Off => self.protocol.handle_input(bytes),
+                _ => self.line.known.shared.diagnostics.step(&mut self.protocol, bytes, at_end),
+            };
             match event {
                 Event::Request { adu, to, length } => {
                     // A frame's PDU has 1 to 253 bytes.
@@ -132,13 +137,24 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
 
     async fn answer(&mut self, to: ReplyTo, pdu: &Pdu) -> Result<(), End> {
         if to.is_broadcast() || (self.wire.broadcast && to.unit().is_broadcast()) {
-            self.execute_everywhere(pdu).await;
-            self.protocol.no_reply();
+            let (completion, after) = self.execute_everywhere(pdu).await;
+            match completion {
+                // An exception that nobody hears is counted all the same (AP 6.8, sub-function 0D).
+                Completion::Refused(code) if !to.is_answered() => {
+                    self.protocol.exception(to, code, &mut self.frame).unwrap_or(0);
+                }
+                _ => self.protocol.no_reply(),
+            }
+            self.completed(to, completion, after);
             self.line.known.shared.count(1, 0);
             return Ok(());
         }
-        let reply = self.ask(to.unit(), pdu).await;
+        let (reply, after) = match self.diagnose(to.unit(), pdu) {
+            Some(diagnosed) => diagnosed,
+            None => (self.ask(to.unit(), pdu).await, After::default()),
+        };
         let at = self.wire.framing.pdu_offset();
+        let completion = completion(&reply, &self.frame[at..]);
         let length = match reply {
             Reply::Response(written) => written.length(),
             Reply::Exception(code) => {
@@ -147,6 +163,7 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
             }
             Reply::Silent => {
                 self.protocol.no_reply();
+                self.completed(to, completion, after);
                 self.line.known.shared.count(1, 0);
                 return Ok(());
             }
@@ -154,6 +171,7 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
         self.line.known.shared.count(1, u64::from(self.frame[at] >> 7));
         // The frame has room for every PDU that there can be.
         let length = self.protocol.reply_in_place(to, length, &mut self.frame).unwrap_or(0);
+        self.completed(to, completion, after);
         if length > 0 {
             if self.may_speak().await? {
                 self.send(length).await?;
@@ -168,10 +186,34 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
         Ok(())
     }
 
-    async fn execute_everywhere(&mut self, pdu: &Pdu) {
+    /// Records what became of a request, where that is asked for.
+    fn completed(&mut self, to: ReplyTo, completion: Completion, after: After) {
+        if self.wire.diagnostics != DiagnosticsMode::Off {
+            self.line.known.shared.diagnostics.lock().completed(&mut self.protocol, to, completion, after);
+        }
+    }
+
+    /// Answers what is asked about the server itself; `None` for everything else.
+    fn diagnose(&mut self, unit: UnitId, pdu: &Pdu) -> Option<(Reply, After)> {
+        if self.wire.diagnostics == DiagnosticsMode::Off {
+            return None;
+        }
         let known = &self.line.known;
+        let asker = Asker { service: self.service, shared: &known.shared, peer: &known.entry.peer, broadcast: false };
+        asker.diagnose(unit, pdu.as_bytes(), &mut self.frame[self.wire.framing.pdu_offset()..])
+    }
+
+    /// A broadcast: every unit does it, and none says so.
+    async fn execute_everywhere(&mut self, pdu: &Pdu) -> (Completion, After) {
+        let known = &self.line.known;
+        if self.wire.diagnostics != DiagnosticsMode::Off
+            && let Some(answer) = known.shared.diagnostics.lock().answer(pdu.as_bytes())
+        {
+            return (answer.completion(), answer.after);
+        }
         let asker = Asker { service: self.service, shared: &known.shared, peer: &known.entry.peer, broadcast: true };
-        asker.ask_everywhere(pdu.as_bytes(), &mut self.frame[self.wire.framing.pdu_offset()..]).await;
+        let response = &mut self.frame[self.wire.framing.pdu_offset()..];
+        (asker.ask_everywhere(pdu.as_bytes(), response).await, After::default())
     }
 
     async fn ask(&mut self, unit: UnitId, pdu: &Pdu) -> Reply {
@@ -278,8 +320,11 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
     fn drop_torn(&mut self) {
         self.torn = false;
         if !self.window.is_empty() {
-            let errors = &mut self.protocol.counters_mut().bus_errors;
-            *errors = errors.wrapping_add(1);
+            let too_long = self.window.len() > self.wire.framing.max_adu();
+            let counters = self.protocol.counters_mut();
+            // More than a frame can have, without a pause: the specification calls that an overrun (SL 2.5.1.1).
+            let counter = if too_long { &mut counters.overruns } else { &mut counters.bus_errors };
+            *counter = counter.wrapping_add(1);
             self.window.clear();
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::proto::Framing;
 use crate::proto::adu::CustomLength;
 use crate::proto::server::Units;
+use crate::server::DiagnosticsMode;
 use crate::server::options::{MissingUnit, Options};
 use crate::transport::Burst;
 
@@ -19,6 +20,8 @@ pub(in crate::server) struct Wire {
     pub(super) is_shared: bool,
     pub(super) units: Units,
     pub(super) custom_lengths: &'static [CustomLength],
+    /// Who answers FC 8, 11 and 12.
+    pub(super) diagnostics: DiagnosticsMode,
     /// Frames must be whole between two silences, without a gap of this length inside.
     pub(in crate::server) strict: Option<Duration>,
     /// The line repeats what is sent.
@@ -43,6 +46,11 @@ impl Wire {
             is_shared,
             units,
             custom_lengths: options.custom_lengths,
+            diagnostics: options.diagnostics.unwrap_or(if is_bus {
+                DiagnosticsMode::Live
+            } else {
+                DiagnosticsMode::Off
+            }),
             strict: None,
             echo: false,
             exact: false,
@@ -51,6 +59,9 @@ impl Wire {
 
     /// Whether it is Modbus TCP with nothing unusual about it, which has a faster way of its own.
     pub(in crate::server) fn is_plain_tcp(&self) -> bool {
-        self.framing == Framing::Tcp && self.burst == Burst::Never && !self.broadcast
+        self.framing == Framing::Tcp
+            && self.burst == Burst::Never
+            && !self.broadcast
+            && self.diagnostics == DiagnosticsMode::Off
     }
 }

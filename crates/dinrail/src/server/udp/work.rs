@@ -7,9 +7,10 @@ use tokio::net::UdpSocket;
 use tracing::debug;
 
 use crate::proto::adu::{Decoder, Side};
-use crate::proto::server::{Connection, Event, ReplyTo, Skipped, Units};
+use crate::proto::server::{After, Completion, Connection, Event, ReplyTo, Skipped, Units};
 use crate::proto::{ExceptionCode, Framing, Pdu};
-use crate::server::connection::Asker;
+use crate::server::DiagnosticsMode;
+use crate::server::connection::{Asker, completion};
 use crate::server::entry::{Entry, Keeper};
 use crate::server::shared::Shared;
 use crate::service::{Peer, Reply, Service};
@@ -24,6 +25,8 @@ pub(super) struct Work<S> {
     pub(super) shared: Arc<Shared>,
     framing: Framing,
     protocol: Connection,
+    /// Whether the server answers FC 8, 11 and 12 itself.
+    diagnoses: bool,
     /// The replies to the first requests of a datagram.
     replies: Box<[u8]>,
     end: usize,
@@ -78,9 +81,23 @@ impl<S: Service> Work<S> {
         begun: Option<Begun>,
     ) -> Self {
         let framing = shared.options.framing;
+        let diagnoses = shared.options.diagnostics.is_some_and(|mode| mode != DiagnosticsMode::Off);
         let replies = vec![0; OUTPUT + framing.max_adu()].into_boxed_slice();
         let (end, requests, exceptions, unsound) = (0, 0, 0, false);
-        Self { service, shared, framing, protocol, replies, end, requests, exceptions, unsound, socket, begun }
+        Self {
+            service,
+            shared,
+            framing,
+            protocol,
+            diagnoses,
+            replies,
+            end,
+            requests,
+            exceptions,
+            unsound,
+            socket,
+            begun,
+        }
     }
 
     /// Answers the requests of a datagram for as long as they are answered at once, and sends the replies when it was all
@@ -88,7 +105,12 @@ impl<S: Service> Work<S> {
     pub(super) async fn answer(&mut self, peer: &Peer, datagram: &mut [u8]) -> Option<Slow> {
         let mut used = 0;
         loop {
-            match self.protocol.end_of_burst(&mut datagram[used..]) {
+            let bytes = &mut datagram[used..];
+            let event = match self.diagnoses {
+                true => self.shared.diagnostics.step(&mut self.protocol, bytes, true),
+                false => self.protocol.end_of_burst(bytes),
+            };
+            match event {
                 Event::Request { adu, to, length } => {
                     used += length;
                     if !self.shared.admits_request(peer) {
@@ -100,17 +122,22 @@ impl<S: Service> Work<S> {
                         return slow(adu.pdu);
                     }
                     let (unit, function) = (adu.unit, adu.pdu[0]);
-                    let reply = if self.is_late() {
-                        Reply::Exception(ExceptionCode::ServerDeviceBusy)
+                    let late = self.is_late();
+                    let asker = asker(&*self.service, &self.shared, peer);
+                    let response = &mut self.replies[self.end + self.framing.pdu_offset()..];
+                    let answer = if late {
+                        (Reply::Exception(ExceptionCode::ServerDeviceBusy), After::default())
+                    } else if self.diagnoses
+                        && let Some(diagnosed) = asker.diagnose(unit, adu.pdu, response)
+                    {
+                        diagnosed
                     } else {
-                        let asker = asker(&*self.service, &self.shared, peer);
-                        let response = &mut self.replies[self.end + self.framing.pdu_offset()..];
                         match asker.ask_now(unit, adu.pdu, response) {
-                            Some(reply) => reply,
+                            Some(reply) => (reply, After::default()),
                             None => return slow(adu.pdu),
                         }
                     };
-                    self.finish(peer, to, function, reply).await;
+                    self.finish(peer, to, function, answer).await;
                 }
                 Event::Skip { length, what } => {
                     used += length;
@@ -160,7 +187,7 @@ impl<S: Service> Work<S> {
         );
         let busy = Reply::Exception(ExceptionCode::ServerDeviceBusy);
         let reply = if self.is_broadcast(slow.to) { Reply::Silent } else { busy };
-        self.finish(peer, slow.to, function, reply).await;
+        self.finish(peer, slow.to, function, (reply, After::default())).await;
     }
 
     /// Answers a request that takes its time, and those behind it.
@@ -177,7 +204,7 @@ impl<S: Service> Work<S> {
             } else {
                 asker.ask(slow.to.unit(), slow.pdu.as_bytes(), response).await
             };
-            self.finish(&peer, slow.to, slow.pdu.function_byte(), reply).await;
+            self.finish(&peer, slow.to, slow.pdu.function_byte(), (reply, After::default())).await;
             match self.answer(&peer, &mut rest[used..]).await {
                 Some(next) => {
                     used += next.used;
@@ -199,21 +226,26 @@ impl<S: Service> Work<S> {
     }
 
     /// Makes a frame of the reply that stands behind the others, if it is a response.
-    async fn finish(&mut self, peer: &Peer, to: ReplyTo, function: u8, reply: Reply) {
+    async fn finish(&mut self, peer: &Peer, to: ReplyTo, function: u8, (reply, after): (Reply, After)) {
         let frame = &mut self.replies[self.end..];
         let at = self.framing.pdu_offset();
         self.requests += 1;
+        let completion = completion(&reply, &frame[at..]);
         let length = match reply {
             Reply::Response(written) => written.length(),
             Reply::Exception(code) => {
                 frame[at..at + 2].copy_from_slice(&[function | 0x80, code.code()]);
                 2
             }
-            Reply::Silent => return self.protocol.no_reply(),
+            Reply::Silent => {
+                self.protocol.no_reply();
+                return self.completed(to, completion, after);
+            }
         };
         self.exceptions += u64::from(frame[at] >> 7);
         // There is room for every frame that there can be.
         let length = self.protocol.reply_in_place(to, length, frame).unwrap_or(0);
+        self.completed(to, completion, after);
         let (begin, end) = (self.end, self.end + length);
         if begin > 0 && end > OUTPUT {
             self.send(peer).await;
@@ -221,6 +253,13 @@ impl<S: Service> Work<S> {
             self.end = length;
         } else {
             self.end = end;
+        }
+    }
+
+    /// Records what became of a request, where that is asked for.
+    fn completed(&mut self, to: ReplyTo, completion: Completion, after: After) {
+        if self.diagnoses {
+            self.shared.diagnostics.lock().completed(&mut self.protocol, to, completion, after);
         }
     }
 

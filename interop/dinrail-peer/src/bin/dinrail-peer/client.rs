@@ -128,7 +128,10 @@ async fn call(client: &Client, step: &Step) -> Called {
         "diagnostics" => {
             client.diagnostics(Diagnostic(a), &step.hex(1)).await.map(|data| format!("echo {}", script::hex(&data)))
         }
-        "events" => client.comm_event_counter().await.map(|(status, events)| format!("status {status} count {events}")),
+        "events" => client
+            .comm_event_counter()
+            .await
+            .map(|counter| format!("status {} count {}", counter.status, counter.events)),
         "log" => client.comm_event_log().await.map(|log| {
             format!(
                 "status {} count {} messages {} events {}",
