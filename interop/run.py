@@ -15,6 +15,7 @@ from pathlib import Path
 
 from harness import launch, table
 from harness.judge import Verdict, judge_all, unused
+from harness.notes import stack
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "interop.md"
 AT_ONCE = 8  # most of a conversation with a faulty peer is waiting for a timeout
@@ -35,7 +36,8 @@ def everybody(only: str | None) -> dict[tuple[str, str], list[Verdict]]:
         for server in stacks
         if server.server
         for client in stacks
-        if client.client and only in (None, client.name, server.name)
+        if client.client and client.medium == server.medium
+        if only in (None, client.name, server.name, stack(client.name), stack(server.name))
     ]
     pairs.sort(key=lambda pair: pair[1].name != SLOWEST)
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -22,7 +22,7 @@ import run
 from harness import dataset, launch, table
 from harness.cases import BY_NAME, CASES, Case
 from harness.judge import judge, judge_all, unused
-from harness.notes import SELF, Kind
+from harness.notes import SELF, Kind, fault
 
 SOCKET = next(peer for peer in launch.PEER_LIST if peer.name == "socket")
 
@@ -106,6 +106,21 @@ class Judging(unittest.TestCase):
         self.assertTrue(judge(case, "mbpoll", SELF, "not offered").passed)
         self.assertFalse(judge(case, "mbpoll", SELF, case.expected).passed)
         self.assertFalse(judge(case, "pymodbus", "libmodbus", case.expected).passed)
+
+    def test_what_is_known_about_a_stack_holds_on_every_medium(self) -> None:
+        case = BY_NAME["exc-fc23"]
+        verdict = judge(case, f"{SELF}/udp", "pymodbus/udp", "exception 2 / 9")
+        self.assertTrue(verdict.passed)
+        self.assertEqual((verdict.owner, verdict.side), ("pymodbus", "server"))
+        self.assertFalse(judge(case, f"{SELF}/udp", "pymodbus/udp", case.expected).passed)
+
+    def test_what_is_known_about_a_medium_comes_first(self) -> None:
+        case = BY_NAME["exc-fc23"]
+        note = fault(case.name, "differs", {SELF: "1", "pymodbus/udp": "2"})
+        with mock.patch.dict("harness.judge.SERVERS", {"pymodbus/udp": (note,)}):
+            self.assertTrue(judge(case, f"{SELF}/udp", "pymodbus/udp", "1").passed)
+            self.assertTrue(judge(case, "pymodbus/udp", "pymodbus/udp", "2").passed)
+            self.assertTrue(judge(case, SELF, "pymodbus", "exception 2 / 9").passed)
 
     def test_notes_name_real_cases(self) -> None:
         self.assertEqual(unused(), [])

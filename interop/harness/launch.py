@@ -41,6 +41,7 @@ class Peer:
     server: tuple[str | Path, ...] = ()
     client: tuple[str | Path, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
+    medium: str = "tcp"  # who is on another one has it in the name: pymodbus/udp
 
 
 NODE_ENV = {"NODE_PATH": str(WORK / "node_modules")}
@@ -80,6 +81,20 @@ PEER_LIST: tuple[Peer, ...] = (
         (RUST / "tokio-modbus-peer", "client"),
     ),
     Peer("socket", "bare socket", client=(sys.executable, PEERS / "socket_client.py")),
+    Peer(
+        f"{SELF}/udp",
+        SELF,
+        (RUST / "dinrail-peer", "serve", "udp"),
+        (RUST / "dinrail-peer", "client", "udp"),
+        medium="udp",
+    ),
+    Peer(
+        "pymodbus/udp",
+        "pymodbus",
+        (PYTHON, PEERS / "pymodbus_server.py", "udp"),
+        (PYTHON, PEERS / "pymodbus_client.py", "udp"),
+        medium="udp",
+    ),
 )
 
 

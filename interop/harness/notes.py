@@ -10,6 +10,12 @@ SELF_CLI = "dinrail-cli"
 ANY = "*"
 
 
+def stack(name: str) -> str:
+    """The stack behind a name: `pymodbus/udp` is pymodbus over UDP. Notes about a stack hold for
+    every medium, and those about a name for that medium alone."""
+    return name.split("/")[0]
+
+
 class Kind(Enum):
     """Why an answer is not what the case asks for."""
 

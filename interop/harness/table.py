@@ -7,18 +7,19 @@ from dataclasses import dataclass, field
 from .cases import CASES
 from .judge import Verdict
 from .launch import Peer
-from .notes import SELF, SELF_CLI, Kind
+from .notes import SELF, SELF_CLI, Kind, stack
 
 OURS = (SELF, SELF_CLI)
+MEDIA = {"tcp": "TCP", "udp": "UDP"}
 WORDS = {Kind.ABSENT: "no", Kind.FAULT: "fault", Kind.OWN: "ok"}
 
 INTRO = """\
 # Interoperability
 
-dinrail against other Modbus stacks over TCP on one machine, each as client against our server and
-as server against our client. `interop/run.py` made this page and checks it: every cell is an exact
-comparison with what the other side must bring, or, where a peer is known to differ, with what that
-peer does. Cases, data and programs are in `interop/`.
+dinrail against other Modbus stacks on one machine, over TCP and over UDP, each as client against
+our server and as server against our client. `interop/run.py` made this page and checks it: every
+cell is an exact comparison with what the other side must bring, or, where a peer is known to
+differ, with what that peer does. Cases, data and programs are in `interop/`.
 
 - `ok`: the answer is the one the specification asks for; with a number, the peer's own data.
 - `no`: the peer does not offer this; the number says why.
@@ -69,14 +70,18 @@ def rows(header: list[str], lines: list[list[str]]) -> list[str]:
 
 
 def ours(
-    peers: list[Peer], talks: dict[tuple[str, str], list[Verdict]], numbering: Numbering
+    peers: list[Peer],
+    medium: str,
+    talks: dict[tuple[str, str], list[Verdict]],
+    numbering: Numbering,
 ) -> list[str]:
-    """The table of dinrail against everybody."""
+    """The table of dinrail against everybody on a medium."""
+    own = SELF if medium == "tcp" else f"{SELF}/{medium}"
     columns: list[tuple[str, list[Verdict]]] = []
-    for peer in (peer for peer in peers if peer.name not in OURS):
-        if verdicts := talks.get((peer.name, SELF)):
+    for peer in (peer for peer in peers if peer.medium == medium and stack(peer.name) not in OURS):
+        if verdicts := talks.get((peer.name, own)):
             columns.append((f"{peer.title} client", verdicts))
-        if verdicts := talks.get((SELF, peer.name)):
+        if verdicts := talks.get((own, peer.name)):
             columns.append((f"{peer.title} server", verdicts))
     header = ["", *(head for head, _ in columns)]
     lines = [
@@ -102,10 +107,11 @@ def shell(
 
 
 def others(peers: list[Peer], talks: dict[tuple[str, str], list[Verdict]]) -> list[str]:
-    """How the peers fare among themselves: the control group."""
-    servers = [peer for peer in peers if peer.server and peer.name not in OURS]
+    """How the peers fare among themselves over TCP: the control group."""
+    peers = [peer for peer in peers if peer.medium == "tcp" and peer.name not in OURS]
+    servers = [peer for peer in peers if peer.server]
     lines = []
-    for client in (peer for peer in peers if peer.client and peer.name not in OURS):
+    for client in (peer for peer in peers if peer.client):
         line = [f"{client.title} client"]
         for server in servers:
             verdicts = talks.get((client.name, server.name), [])
@@ -122,8 +128,16 @@ def page(
     talks: dict[tuple[str, str], list[Verdict]],
 ) -> str:
     """The whole document."""
-    numbering = Numbering({peer.name: peer.title for peer in peers})
-    table = ours(peers, talks, numbering)
+    titles = {
+        peer.name: peer.title if peer.medium == "tcp" else f"{peer.title} over {MEDIA[peer.medium]}"
+        for peer in peers
+    }
+    numbering = Numbering(titles)
+    tables = []
+    for medium in dict.fromkeys(peer.medium for peer in peers):
+        title = "" if medium == "tcp" else f" over {MEDIA[medium]}"
+        table = ours(peers, medium, talks, numbering)
+        tables += [f"## dinrail and the peers{title}", "", *table, ""]
     commands = shell(peers, talks, numbering)
     lines = [
         INTRO,
@@ -131,10 +145,7 @@ def page(
         "",
         *rows(["peer", "version"], [[name, version] for name, version in versions.items()]),
         "",
-        "## dinrail and the peers",
-        "",
-        *table,
-        "",
+        *tables,
         "## `dinrail read` and `dinrail write`",
         "",
         *commands,

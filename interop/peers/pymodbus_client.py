@@ -1,4 +1,4 @@
-"""Runs the script on stdin with pymodbus' synchronous client: HOST PORT < script."""
+"""Runs the script on stdin with pymodbus' synchronous client: [udp] HOST PORT < script."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 
-from pymodbus.client import ModbusTcpClient
+from pymodbus.client import ModbusTcpClient, ModbusUdpClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 from pymodbus.pdu.file_message import FileRecord
@@ -217,7 +217,9 @@ def outcome(client: ModbusTcpClient, unit: int, op: str, args: list[str]) -> tup
 def main() -> None:
     """Run every line of the script."""
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
-    client = ModbusTcpClient(sys.argv[1], port=int(sys.argv[2]), timeout=TIMEOUT, retries=0)
+    *medium, host, port = sys.argv[1:]
+    kind = ModbusUdpClient if medium == ["udp"] else ModbusTcpClient
+    client = kind(host, port=int(port), timeout=TIMEOUT, retries=0)
     before, broken = "", False
     for line in sys.stdin:
         case, unit, op, *args = line.split()

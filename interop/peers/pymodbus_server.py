@@ -1,12 +1,13 @@
-"""Serves the suite's data set with pymodbus. Prints the port it listens on."""
+"""Serves the suite's data set with pymodbus: [udp]. Prints the port it listens on."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 
 from pymodbus.pdu import ModbusPDU
 from pymodbus.pdu.device import ModbusDeviceIdentification
-from pymodbus.server import ModbusTcpServer
+from pymodbus.server import ModbusTcpServer, ModbusUdpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 SIZE = 1000
@@ -67,14 +68,18 @@ def device(unit: int) -> SimDevice:
 
 async def main() -> None:
     """Listen on a free port until killed."""
-    server = ModbusTcpServer(
+    udp = sys.argv[1:] == ["udp"]
+    kind = ModbusUdpServer if udp else ModbusTcpServer
+    server = kind(
         [device(1), device(2)],
         address=("127.0.0.1", 0),
         identity=ModbusDeviceIdentification(info=IDENTITY),
         custom_pdu=[Reverse],
     )
     await server.serve_forever(background=True)
-    print(server.transport.sockets[0].getsockname()[1], flush=True)
+    listener = server.transport if udp else server.transport.sockets[0].getsockname
+    name = listener.get_extra_info("sockname") if udp else listener()
+    print(name[1], flush=True)
     await server.serving
 
 

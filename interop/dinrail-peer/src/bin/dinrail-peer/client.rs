@@ -8,10 +8,12 @@ use dinrail::proto::error::ReplyError;
 use dinrail::proto::pdu::device_id::ReadDeviceId;
 use dinrail::proto::pdu::diagnostics::Diagnostic;
 use dinrail::proto::pdu::file_record::FileRead;
-use dinrail::transport::Tcp;
+use dinrail::transport::{Tcp, Udp};
 use dinrail::{Client, Error, FunctionCode};
 use dinrail_peer::script::{self, Before, NOT_OFFERED, Outcome, Step};
 use tokio::task::JoinSet;
+
+use crate::Medium;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -174,19 +176,22 @@ fn seen(called: Called) -> Outcome {
     }
 }
 
-async fn connect(server: &str) -> Result<Client, Error> {
+async fn connect(medium: Medium, server: &str) -> Result<Client, Error> {
     let options = Options::default().with_timeout(TIMEOUT).with_depth(MAX_DEPTH);
-    Client::connect_with(Tcp::new(server), options).await
+    match medium {
+        Medium::Tcp => Client::connect_with(Tcp::new(server), options).await,
+        Medium::Udp => Client::connect_with(Udp::new(server), options).await,
+    }
 }
 
 /// Runs every step.
-pub(crate) async fn run(server: &str) -> Result<(), Error> {
-    let mut client = connect(server).await?;
+pub(crate) async fn run(medium: Medium, server: &str) -> Result<(), Error> {
+    let mut client = connect(medium, server).await?;
     let mut before = Before::default();
     for step in script::steps() {
         if before.wants_fresh(&step) {
             client.close();
-            client = connect(server).await?;
+            client = connect(medium, server).await?;
         }
         let outcome = seen(call(&client.unit(step.unit), &step).await);
         outcome.print(&step.case)?;

@@ -10,6 +10,8 @@ use dinrail::service::{DataModel, DeviceIdentity, Failure, FileRange, Memory, Se
 use dinrail::{Error, Server};
 use dinrail_peer::cells::{self, Cells};
 
+use crate::Medium;
+
 type Done = Result<(), Failure>;
 
 /// One unit: the four areas are dinrail's own store, the rest is here.
@@ -120,8 +122,12 @@ fn units() -> Result<Units, ExceptionCode> {
 }
 
 /// Listens on a free port, prints it, and serves until killed.
-pub(crate) async fn run() -> Result<(), Error> {
-    let server = Server::tcp("127.0.0.1:0", units()?);
+pub(crate) async fn run(medium: Medium) -> Result<(), Error> {
+    let address = "127.0.0.1:0";
+    let server = match medium {
+        Medium::Tcp => Server::tcp(address, units()?),
+        Medium::Udp => Server::udp(address, units()?),
+    };
     println!("{}", server.start().await?.port());
     pending().await
 }
