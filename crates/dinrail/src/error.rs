@@ -56,6 +56,10 @@ pub enum Error {
         /// What the system says.
         source: Arc<io::Error>,
     },
+    /// A certificate, a private key or a TLS setting cannot be used; the sentence names it and the mend.
+    Tls(Arc<str>),
+    /// Rules of who may do what cannot be used; the sentence names the place and the mend.
+    Rules(Arc<str>),
     /// An option has a value that cannot be; the text names both.
     Option(&'static str),
     /// The system refused something else.
@@ -96,7 +100,12 @@ impl Error {
                 Some(ExceptionCode::GatewayTargetFailedToRespond)
             }
             Self::Connect { .. } | Self::Closed { sent: false } => Some(ExceptionCode::GatewayPathUnavailable),
-            Self::Invalid(_) | Self::Bind { .. } | Self::Option(_) | Self::Io(_) => None,
+            Self::Invalid(_)
+            | Self::Bind { .. }
+            | Self::Tls(_)
+            | Self::Rules(_)
+            | Self::Option(_)
+            | Self::Io(_) => None,
         }
     }
 }
@@ -112,7 +121,11 @@ impl fmt::Display for Error {
                 }
             }
             Self::Connect { peer, source } => {
-                write!(f, "cannot connect to {peer}: {source}; is the device on, and are host and port right?")?;
+                write!(f, "cannot connect to {peer}: {source}")?;
+                // Refusals of TLS say themselves what to do.
+                if source.kind() != io::ErrorKind::InvalidData {
+                    f.write_str("; is the device on, and are host and port right?")?;
+                }
             }
             Self::Lost { peer, function, source } => {
                 write!(f, "the connection to {peer} ended before the answer to {function} came")?;
@@ -136,6 +149,7 @@ impl fmt::Display for Error {
                     _ => {}
                 }
             }
+            Self::Tls(sentence) | Self::Rules(sentence) => f.write_str(sentence)?,
             Self::Option(what) => f.write_str(what)?,
             Self::Io(source) => fmt::Display::fmt(source, f)?,
         }

@@ -27,6 +27,12 @@ impl<S: Service> Server<S> {
     pub fn udp(address: impl fmt::Display, service: S) -> Self {
         Self { inner: crate::Server::udp(address, service) }.with_options(Options::default())
     }
+
+    /// A server for TLS connections to `address`, as [`crate::Server::tls`].
+    #[cfg(feature = "tls")]
+    pub fn tls(address: impl fmt::Display, tls: crate::transport::ServerTls, service: S) -> Self {
+        Self { inner: crate::Server::tls(address, tls, service) }.with_options(Options::default())
+    }
 }
 
 #[cfg(feature = "serial")]

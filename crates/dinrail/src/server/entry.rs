@@ -5,7 +5,7 @@
 //! after the replies it owes.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::task::AbortHandle;
 
@@ -24,7 +24,9 @@ const ENDING: u8 = 3;
 
 pub(super) struct Entry {
     pub(super) id: u64,
-    pub(super) peer: Peer,
+    peer: Peer,
+    /// The peer with its role, once a handshake has told it. Apart, since most connections have none.
+    identified: OnceLock<Box<Peer>>,
     pub(super) rate: Option<Arc<Rate>>,
     state: AtomicU8,
     /// When it last asked something, on the server's coarse clock.
@@ -52,7 +54,33 @@ impl Keeper {
 
 impl Entry {
     pub(super) fn new(id: u64, peer: Peer, rate: Option<Arc<Rate>>, stamp: u64) -> Self {
-        Self { id, peer, rate, state: AtomicU8::new(IDLE), stamp: AtomicU64::new(stamp), keeper: Mutex::new(None) }
+        Self {
+            id,
+            peer,
+            identified: OnceLock::new(),
+            rate,
+            state: AtomicU8::new(IDLE),
+            stamp: AtomicU64::new(stamp),
+            keeper: Mutex::new(None),
+        }
+    }
+
+    /// Who it is, as far as is known.
+    #[inline]
+    pub(super) fn peer(&self) -> &Peer {
+        match self.identified.get() {
+            None => &self.peer,
+            Some(peer) => peer,
+        }
+    }
+
+    /// A handshake has told the peer's role.
+    #[cfg(feature = "tls")]
+    pub(super) fn identify(&self, role: Arc<str>) {
+        let mut peer = Box::new(self.peer.clone());
+        peer.role = Some(role);
+        // There is one handshake a connection.
+        let _ = self.identified.set(peer);
     }
 
     /// Says what keeps the connection going from now on.

@@ -52,7 +52,7 @@ impl Place<TcpStream> for Sockets {
     fn take(&mut self, io: TcpStream, known: Known) {
         match io.into_std() {
             Ok(io) => self.accepted.push((io, known)),
-            Err(error) => debug!(target: "dinrail::server", peer = %known.entry.peer, %error, "closed"),
+            Err(error) => debug!(target: "dinrail::server", peer = %known.entry.peer(), %error, "closed"),
         }
     }
 
@@ -188,7 +188,7 @@ impl<S: Service> Loop<S> {
             Poll::Ready(Left::Slow(batch)) => {
                 let (Line { io, known }, _) = self.connections.remove(key);
                 let entry = known.entry.clone();
-                let (service, peer) = (self.service.clone(), entry.peer.clone());
+                let (service, peer) = (self.service.clone(), entry.peer().clone());
                 match io.into_runtime(&self.poll) {
                     Ok(io) => {
                         let line = Line { io, known };
@@ -222,7 +222,7 @@ impl<S: Service> Loop<S> {
         let place = self.connections.vacant_entry();
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(&mut io, Token(place.key()), interest) {
-            debug!(target: "dinrail::server", peer = %known.entry.peer, %error, "closed");
+            debug!(target: "dinrail::server", peer = %known.entry.peer(), %error, "closed");
             return;
         }
         let entry = known.entry.clone();

@@ -8,9 +8,13 @@ use std::sync::Arc;
 use super::accept::{self, Listening, Tasks};
 use super::line::Wire;
 use super::shared::Shared;
+#[cfg(feature = "tls")]
+use super::tls::Handshakes;
 use super::{threads, udp};
 use crate::Error;
 use crate::service::Service;
+#[cfg(feature = "tls")]
+use crate::transport::ServerTls;
 use crate::transport::{Burst, TcpListener};
 
 /// What a server can listen on: addresses of a [`Network`], or a serial port. Its `Display` is a URL. It cannot be
@@ -42,10 +46,12 @@ pub struct Network {
     protocol: Protocol,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Protocol {
     Tcp,
     Udp,
+    #[cfg(feature = "tls")]
+    Tls(ServerTls),
 }
 
 impl Network {
@@ -56,6 +62,11 @@ impl Network {
     pub(super) fn udp(address: Arc<str>) -> Self {
         Self { address, protocol: Protocol::Udp }
     }
+
+    #[cfg(feature = "tls")]
+    pub(super) fn tls(address: Arc<str>, tls: ServerTls) -> Self {
+        Self { address, protocol: Protocol::Tls(tls) }
+    }
 }
 
 impl Medium for Network {}
@@ -65,9 +76,11 @@ impl Start for Network {
 
     #[allow(private_interfaces)]
     async fn start<S: Service>(&self, service: &Arc<S>, shared: &Arc<Shared>) -> Result<SocketAddr, Error> {
-        match self.protocol {
+        match &self.protocol {
             Protocol::Tcp => start_tcp(&self.address, service, shared).await,
             Protocol::Udp => udp::start(&self.address, service, shared).await,
+            #[cfg(feature = "tls")]
+            Protocol::Tls(tls) => start_tls(&self.address, tls, service, shared).await,
         }
     }
 }
@@ -85,11 +98,31 @@ async fn start_tcp<S: Service>(address: &str, service: &Arc<S>, shared: &Arc<Sha
     Ok(local)
 }
 
+#[cfg(feature = "tls")]
+async fn start_tls<S: Service>(
+    address: &str,
+    tls: &ServerTls,
+    service: &Arc<S>,
+    shared: &Arc<Shared>,
+) -> Result<SocketAddr, Error> {
+    let first = TcpListener::bind(address, &shared.options).await?;
+    let local = first.local_addr().map_err(Error::from)?;
+    let wire = Wire::new(&shared.options, Burst::Never);
+    let handshakes = Handshakes { service: service.clone(), tls: tls.clone(), wire };
+    match shared.options.threads {
+        None => drop(tokio::spawn(accept::run(first, handshakes, Listening::new(shared)))),
+        Some(threads) => threads::spawn_tasks(threads, first, local, handshakes, shared)?,
+    }
+    Ok(local)
+}
+
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = match self.protocol {
             Protocol::Tcp => "tcp",
             Protocol::Udp => "udp",
+            #[cfg(feature = "tls")]
+            Protocol::Tls(_) => "tls",
         };
         write!(f, "{scheme}://{}", self.address)
     }

@@ -30,6 +30,8 @@ mod scratch;
 mod serial;
 mod shared;
 mod threads;
+#[cfg(feature = "tls")]
+mod tls;
 mod udp;
 
 use std::fmt;
@@ -92,6 +94,14 @@ impl<S: Service> Server<S> {
     /// that to a read of 125 registers is 22 times as long as the request.
     pub fn udp(address: impl fmt::Display, service: S) -> Self {
         Self::on(Network::udp(address.to_string().into()), service)
+    }
+
+    /// A server for TLS connections to `address`: Modbus Security, whose port is 802. The service finds the role of the
+    /// client's certificate in the peer of its calls, and [`Service::with_rules`] allows and refuses by it. Keep a clone
+    /// of `tls` to renew certificates while the server runs.
+    #[cfg(feature = "tls")]
+    pub fn tls(address: impl fmt::Display, tls: crate::transport::ServerTls, service: S) -> Self {
+        Self::on(Network::tls(address.to_string().into(), tls), service)
     }
 }
 

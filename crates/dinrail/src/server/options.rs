@@ -26,6 +26,8 @@ pub struct Options {
     /// [`deadline_exception`](Self::deadline_exception), since nobody knows what became of it; what waited behind it for
     /// that long is answered 0x06, server busy, and not done.
     pub request_deadline: Option<Duration>,
+    /// How long a TLS handshake may take, and how long a silent client holds its place therefore; 5 s unless set.
+    pub handshake_timeout: Duration,
     /// The exception for a service that takes too long; 0x0B, target failed to respond, unless set.
     pub deadline_exception: ExceptionCode,
     /// How many requests of one connection may be worked on at once; 1 unless set. Replies keep the order of the
@@ -98,6 +100,7 @@ impl Default for Options {
             when_full: WhenFull::default(),
             idle_timeout: None,
             request_deadline: Some(Duration::from_secs(10)),
+            handshake_timeout: Duration::from_secs(5),
             deadline_exception: ExceptionCode::GatewayTargetFailedToRespond,
             concurrency: 1,
             framing: Framing::Tcp,
@@ -138,6 +141,7 @@ impl Options {
         with_when_full: when_full = WhenFull;
         with_idle_timeout: idle_timeout = impl Into<Option<Duration>>;
         with_request_deadline: request_deadline = impl Into<Option<Duration>>;
+        with_handshake_timeout: handshake_timeout = Duration;
         with_deadline_exception: deadline_exception = ExceptionCode;
         with_concurrency: concurrency = usize;
         with_framing: framing = Framing;
@@ -174,6 +178,7 @@ impl Options {
             _ if self.request_deadline == zero => {
                 Err("request_deadline is 0: take a longer time, or None for no limit")
             }
+            _ if self.handshake_timeout.is_zero() => Err("handshake_timeout is 0: take a longer time"),
             _ if self.backlog < 1 => Err("backlog is below 1: the system must keep at least one new connection"),
             _ => Ok(()),
         }

@@ -57,6 +57,7 @@ pub(super) struct Counters {
     requests: AtomicU64,
     exceptions: AtomicU64,
     discarded: AtomicU64,
+    handshakes_failed: AtomicU64,
 }
 
 /// What a server has done since it was started.
@@ -75,6 +76,8 @@ pub struct Statistics {
     pub exceptions: u64,
     /// Datagrams that held something else than requests: broken, cut, of another protocol (UDP).
     pub discarded: u64,
+    /// Connections closed because their TLS handshake failed, or was not done in time.
+    pub handshakes_failed: u64,
 }
 
 /// How a stop went.
@@ -242,7 +245,7 @@ impl Shared {
             return false;
         };
         if let Some(entry) = table.connections.remove(&id) {
-            debug!(target: "dinrail::server", server = %self.options.name, peer = %entry.peer, "closed: room is needed");
+            debug!(target: "dinrail::server", server = %self.options.name, peer = %entry.peer(), "closed: room is needed");
             entry.close(true);
             self.counters.evicted.fetch_add(1, Ordering::Relaxed);
         }
@@ -272,7 +275,7 @@ impl Shared {
             }
             for entry in self.table().connections.values() {
                 if entry.idle_since().is_some_and(|since| now.saturating_sub(since) > limit) && entry.close(true) {
-                    debug!(target: "dinrail::server", server = %self.options.name, peer = %entry.peer, "closed: idle");
+                    debug!(target: "dinrail::server", server = %self.options.name, peer = %entry.peer(), "closed: idle");
                     self.counters.evicted.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -284,11 +287,16 @@ impl Shared {
     }
 
     pub(super) fn statistics(&self) -> Statistics {
-        let Counters { accepted, refused, evicted, requests, exceptions, discarded } = &self.counters;
-        let [accepted, refused, evicted, requests, exceptions, discarded] =
-            [accepted, refused, evicted, requests, exceptions, discarded]
+        let Counters { accepted, refused, evicted, requests, exceptions, discarded, handshakes_failed } = &self.counters;
+        let [accepted, refused, evicted, requests, exceptions, discarded, handshakes_failed] =
+            [accepted, refused, evicted, requests, exceptions, discarded, handshakes_failed]
                 .map(|counter| counter.load(Ordering::Relaxed));
-        Statistics { accepted, refused, evicted, requests, exceptions, discarded }
+        Statistics { accepted, refused, evicted, requests, exceptions, discarded, handshakes_failed }
+    }
+
+    #[cfg(feature = "tls")]
+    pub(super) fn handshake_failed(&self) {
+        self.counters.handshakes_failed.fetch_add(1, Ordering::Relaxed);
     }
 
     /// `true` for the first of the server's loops that asks: one sweeper is enough.

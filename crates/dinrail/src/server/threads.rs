@@ -9,8 +9,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
-use tokio::runtime::Builder;
+#[cfg(feature = "tls")]
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Runtime};
 
+#[cfg(feature = "tls")]
+use super::accept::Place;
 use super::accept::{self, Listening};
 use super::event_loop;
 use super::line::Wire;
@@ -27,21 +31,11 @@ pub(super) fn spawn<S: Service>(
     service: &Arc<S>,
     shared: &Arc<Shared>,
 ) -> Result<(), Error> {
-    let mut sockets = vec![first.into_std()?];
-    for _ in 1..count {
-        sockets.push(
-            TcpListener::bind_std(local, &shared.options)
-                .map_err(|source| Error::Bind { address: local.to_string().into(), source: Arc::new(source) })?,
-        );
-    }
-    for (number, socket) in sockets.into_iter().enumerate() {
+    for (number, socket) in sockets(count, first, local, shared)?.into_iter().enumerate() {
         let (service, shared) = (service.clone(), shared.clone());
         let listening = Listening::new(&shared);
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let listener = {
-            let _inside = runtime.enter();
-            TcpListener::from_std(socket, &shared.options)?
-        };
+        let listener = adopt(socket, &runtime, &shared)?;
         let name = format!("{}-{number}", shared.options.name);
         let sockets = event_loop::start(&name, service.clone(), runtime.handle().clone())?;
         thread::Builder::new().name(format!("{name}-accept")).spawn(move || {
@@ -53,6 +47,53 @@ pub(super) fn spawn<S: Service>(
                 } else {
                     accept::run(listener, sockets, listening).await;
                 }
+                shared.until_stopped().await;
+            });
+        })?;
+    }
+    Ok(())
+}
+
+/// `count` listening sockets: `first`, and others on the same address.
+fn sockets(
+    count: usize,
+    first: TcpListener,
+    local: SocketAddr,
+    shared: &Shared,
+) -> Result<Vec<std::net::TcpListener>, Error> {
+    let mut sockets = vec![first.into_std()?];
+    for _ in 1..count {
+        sockets.push(
+            TcpListener::bind_std(local, &shared.options)
+                .map_err(|source| Error::Bind { address: local.to_string().into(), source: Arc::new(source) })?,
+        );
+    }
+    Ok(sockets)
+}
+
+fn adopt(socket: std::net::TcpListener, runtime: &Runtime, shared: &Shared) -> Result<TcpListener, Error> {
+    let _inside = runtime.enter();
+    Ok(TcpListener::from_std(socket, &shared.options)?)
+}
+
+/// As [`spawn`], for connections that are tasks from their beginning: each loop is one thread, a runtime that accepts them
+/// and serves them.
+#[cfg(feature = "tls")]
+pub(super) fn spawn_tasks(
+    count: usize,
+    first: TcpListener,
+    local: SocketAddr,
+    place: impl Place<TcpStream> + Clone + 'static,
+    shared: &Arc<Shared>,
+) -> Result<(), Error> {
+    for (number, socket) in sockets(count, first, local, shared)?.into_iter().enumerate() {
+        let (place, shared) = (place.clone(), shared.clone());
+        let listening = Listening::new(&shared);
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let listener = adopt(socket, &runtime, &shared)?;
+        thread::Builder::new().name(format!("{}-{number}", shared.options.name)).spawn(move || {
+            runtime.block_on(async {
+                accept::run(listener, place, listening).await;
                 shared.until_stopped().await;
             });
         })?;

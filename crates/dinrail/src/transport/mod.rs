@@ -12,6 +12,8 @@ mod serial;
 mod shaped;
 mod tap;
 mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
 pub(crate) mod udp;
 
 use std::fmt;
@@ -30,8 +32,13 @@ pub use self::serial::{DataBits, Parity, Serial, StopBits};
 pub use self::tap::{Captured, Pcapng};
 pub use self::tap::{Frame, Garbage, Kind, Link, Passed, Role, Sink, Tap, Tapped, Trace};
 pub use self::tcp::Tcp;
+#[cfg(feature = "tls")]
+pub use self::tls::{ClientAuth, ServerTls, Tls, TlsOptions, TlsStream, TlsVersion};
 pub use self::udp::{Udp, UdpStream};
 use crate::proto::Framing;
+/// The TLS that is built on, for configurations of your own.
+#[cfg(feature = "tls")]
+pub use tokio_rustls::rustls;
 
 /// How one tells that no more bytes of a frame will come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

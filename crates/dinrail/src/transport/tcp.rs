@@ -27,6 +27,12 @@ impl Tcp {
         address.into()
     }
 
+    /// The host, without brackets.
+    #[cfg(feature = "tls")]
+    pub(super) fn host(&self) -> &str {
+        &self.address.host
+    }
+
     /// Connects from this address of the machine.
     #[must_use]
     pub fn from_source(mut self, source: IpAddr) -> Self {

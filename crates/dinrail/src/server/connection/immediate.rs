@@ -138,7 +138,7 @@ impl Scratch {
 
     /// Answers requests for as long as there are whole ones, and room for replies.
     fn answer<S: Service>(&mut self, line: &Line<impl Stream>, service: &S) -> Stopped {
-        let asker = Asker { service, shared: &line.known.shared, peer: &line.known.entry.peer, broadcast: false };
+        let asker = Asker { service, shared: &line.known.shared, peer: line.known.entry.peer(), broadcast: false };
         if self.sent > 0 {
             return Stopped::NoRoom;
         }
@@ -175,7 +175,7 @@ impl Scratch {
     /// Answers the request that the service panicked at: the one at the front of the rest.
     #[cold]
     fn answer_panic<S: Service>(&mut self, line: &Line<impl Stream>, service: &S, panic: &(dyn Any + Send)) {
-        let asker = Asker { service, shared: &line.known.shared, peer: &line.known.entry.peer, broadcast: false };
+        let asker = Asker { service, shared: &line.known.shared, peer: line.known.entry.peer(), broadcast: false };
         if let Decoded::Frame { adu, length } = adu::decode_mbap(&self.input[self.used..self.filled]) {
             let frame = &mut self.output[self.end..self.end + MAX_FRAME];
             let reply = asker.panicked(adu.unit, adu.pdu, panic);

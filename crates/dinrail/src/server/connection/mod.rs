@@ -69,7 +69,7 @@ pub(super) struct Known {
 impl Known {
     /// A connection that has been admitted.
     pub(super) fn new(shared: Arc<Shared>, entry: Arc<Entry>) -> Self {
-        shared.tell(|hooks| hooks.connected(&entry.peer));
+        shared.tell(|hooks| hooks.connected(entry.peer()));
         Self { shared, entry }
     }
 }
@@ -114,7 +114,7 @@ impl<T: Stream> Line<T> {
         match polled {
             Poll::Ready(Ok(())) if came > 0 => {
                 let bytes = &scratch.input[kept.len()..kept.len() + came];
-                self.known.shared.tell(|hooks| hooks.received(&self.known.entry.peer, bytes));
+                self.known.shared.tell(|hooks| hooks.received(self.known.entry.peer(), bytes));
                 if !kept.is_empty() {
                     scratch.input[..kept.len()].copy_from_slice(kept);
                 }
@@ -141,7 +141,7 @@ impl<T: Stream> Line<T> {
     #[inline(always)] // once a request: worth 20 instructions
     pub(super) fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8], sent: &mut usize) -> Poll<Result<(), End>> {
         if *sent == 0 {
-            self.known.shared.tell(|hooks| hooks.sending(&self.known.entry.peer, bytes));
+            self.known.shared.tell(|hooks| hooks.sending(self.known.entry.peer(), bytes));
         }
         while *sent < bytes.len() {
             match self.poll_write(cx, &bytes[*sent..]) {
@@ -175,7 +175,7 @@ impl<T: Stream> Line<T> {
 impl Known {
     /// Says why the connection has ended.
     pub(super) fn log(&self, end: &End) {
-        let (server, peer) = (&self.shared.options.name, &self.entry.peer);
+        let (server, peer) = (&self.shared.options.name, self.entry.peer());
         match end {
             End::Closed(0) | End::Stop => debug!(target: "dinrail::server", %server, %peer, "closed"),
             End::Closed(left) => {
@@ -194,7 +194,7 @@ impl Drop for Known {
     /// However it ends, by itself or by being cut off.
     fn drop(&mut self) {
         // Before a stop may return, which waits for the last connection to be released.
-        self.shared.tell(|hooks| hooks.disconnected(&self.entry.peer));
+        self.shared.tell(|hooks| hooks.disconnected(self.entry.peer()));
         self.shared.release(&self.entry);
     }
 }

@@ -196,7 +196,7 @@ fn exchange<S: Service>(
 ) -> Exchange {
     let mut frame = Box::new(Frame { bytes: [0; MAX_FRAME], length: 0 });
     let asker =
-        Asker { service: &**service, shared: &line.known.shared, peer: &line.known.entry.peer, broadcast: false };
+        Asker { service: &**service, shared: &line.known.shared, peer: line.known.entry.peer(), broadcast: false };
     let reply = match line.known.shared.options.request_deadline {
         Some(limit) if came.elapsed() >= limit => Some(Reply::Exception(ExceptionCode::ServerDeviceBusy)),
         _ if asked => None,
@@ -221,7 +221,7 @@ fn answer<S: Service>(
     // A frame's PDU has 1 to 253 bytes.
     let pdu = Pdu::new(adu.pdu).unwrap_or(Pdu::exception(0, ExceptionCode::ServerDeviceFailure));
     async move {
-        let asker = Asker { service: &*service, shared: &shared, peer: &entry.peer, broadcast: false };
+        let asker = Asker { service: &*service, shared: &shared, peer: entry.peer(), broadcast: false };
         let reply = asker.ask(unit, pdu.as_bytes(), &mut frame.bytes[HEADER..]).await;
         let adu = Adu { transaction, unit, pdu: pdu.as_bytes() };
         frame.length = finish_frame(reply, &adu, &mut frame.bytes).unwrap_or(0);

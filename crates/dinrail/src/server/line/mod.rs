@@ -176,7 +176,7 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
             if self.may_speak().await? {
                 self.send(length).await?;
             } else {
-                let (server, peer) = (&self.line.known.shared.options.name, &self.line.known.entry.peer);
+                let (server, peer) = (&self.line.known.shared.options.name, self.line.known.entry.peer());
                 debug!(
                     target: "dinrail::server", %server, %peer, unit = %to.unit(), function = pdu.function_byte(),
                     "not answered: it took so long that somebody else has spoken since"
@@ -199,7 +199,7 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
             return None;
         }
         let known = &self.line.known;
-        let asker = Asker { service: self.service, shared: &known.shared, peer: &known.entry.peer, broadcast: false };
+        let asker = Asker { service: self.service, shared: &known.shared, peer: known.entry.peer(), broadcast: false };
         asker.diagnose(unit, pdu.as_bytes(), &mut self.frame[self.wire.framing.pdu_offset()..])
     }
 
@@ -211,14 +211,14 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
         {
             return (answer.completion(), answer.after);
         }
-        let asker = Asker { service: self.service, shared: &known.shared, peer: &known.entry.peer, broadcast: true };
+        let asker = Asker { service: self.service, shared: &known.shared, peer: known.entry.peer(), broadcast: true };
         let response = &mut self.frame[self.wire.framing.pdu_offset()..];
         (asker.ask_everywhere(pdu.as_bytes(), response).await, After::default())
     }
 
     async fn ask(&mut self, unit: UnitId, pdu: &Pdu) -> Reply {
         let known = &self.line.known;
-        let asker = Asker { service: self.service, shared: &known.shared, peer: &known.entry.peer, broadcast: false };
+        let asker = Asker { service: self.service, shared: &known.shared, peer: known.entry.peer(), broadcast: false };
         let response = &mut self.frame[self.wire.framing.pdu_offset()..];
         match asker.ask_now(unit, pdu.as_bytes(), response) {
             Some(reply) => reply,
