@@ -100,12 +100,9 @@ impl Error {
                 Some(ExceptionCode::GatewayTargetFailedToRespond)
             }
             Self::Connect { .. } | Self::Closed { sent: false } => Some(ExceptionCode::GatewayPathUnavailable),
-            Self::Invalid(_)
-            | Self::Bind { .. }
-            | Self::Tls(_)
-            | Self::Rules(_)
-            | Self::Option(_)
-            | Self::Io(_) => None,
+            Self::Invalid(_) | Self::Bind { .. } | Self::Tls(_) | Self::Rules(_) | Self::Option(_) | Self::Io(_) => {
+                None
+            }
         }
     }
 }

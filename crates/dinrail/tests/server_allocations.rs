@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use dinrail::service::{Memory, Read, Units, Values, ValuesMut, Write, callbacks};
-use dinrail::{Server, Service};
+use dinrail::service::{Access, Memory, Read, Rule, Rules, Units, Values, ValuesMut, Write, callbacks};
+use dinrail::{Area, Server, Service};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::runtime::{Builder, Runtime};
@@ -73,6 +73,10 @@ fn requests_that_are_answered_at_once_do_not_allocate() {
     assert_eq!(allocations(&runtime, by_value), 0, "callbacks that return values");
     assert_eq!(allocations(&runtime, Memory::new()), 0, "a store");
     assert_eq!(allocations(&runtime, Units::new().with(1, Memory::new())), 0, "a store behind a router");
+    let rules = Rules::new()
+        .with(Rule::anyone(Access::Read).with_area(Area::HoldingRegister, 0..=4))
+        .with(Rule::anyone(Access::All).with_area(Area::HoldingRegister, 5..=9).with_area(Area::Coil, 0..=19));
+    assert_eq!(allocations(&runtime, Memory::new().with_rules(rules)), 0, "a store behind rules");
     let waits = callbacks(|read: Read| async move { Ok(values(&read)) }, |_: Write| Ok(()));
     assert_ne!(allocations(&runtime, waits), 0, "the counter counts");
 }

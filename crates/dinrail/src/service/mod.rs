@@ -4,6 +4,7 @@
 //! pair of closures ([`callbacks`]), a store ([`Memory`], [`Sparse`]), a router by unit id ([`Units`]) and a
 //! [`Client`](crate::Client), which makes a forwarding gateway, are all services; so is any [`DataModel`] of your own.
 
+mod authorize;
 mod call;
 mod callbacks;
 mod custom;
@@ -19,6 +20,7 @@ mod values;
 
 use std::future::Future;
 
+pub use self::authorize::{Access, Authorize, Rule, Rules};
 pub use self::call::{Call, Peer, Reply, Written};
 pub use self::callbacks::{
     Blocking, Callbacks, NoWrites, OnRead, OnWrite, Read, ReadNow, Write, WriteNow, blocking, callbacks, read_only,
@@ -66,6 +68,14 @@ pub trait Service: Send + Sync + 'static {
         Self: Sized,
     {
         Identified::new(self, identity)
+    }
+
+    /// Refuses with exception 0x01, before anything is done, what no rule allows.
+    fn with_rules(self, rules: Rules) -> Authorize<Self>
+    where
+        Self: Sized,
+    {
+        Authorize::new(self, rules)
     }
 
     /// Answers the function `code` by `handler`, and everything else from `self`. The handler is given the bytes behind

@@ -80,7 +80,9 @@ fn alerted(alert: AlertDescription) -> &'static str {
         }
         AlertDescription::InsufficientSecurity => NOTHING_IN_COMMON,
         AlertDescription::UnrecognisedName => "the peer does not know the name it was asked for: set the server name",
-        AlertDescription::DecryptError => "the peer cannot verify our signature: do certificate and key belong together?",
+        AlertDescription::DecryptError => {
+            "the peer cannot verify our signature: do certificate and key belong together?"
+        }
         _ => "the peer ended the handshake with an alert that says no more",
     }
 }
@@ -110,7 +112,8 @@ fn certificate(error: &CertificateError) -> String {
                     .to_owned();
             }
             why if why.contains("CaUsedAsEndEntity") => {
-                return "the peer's certificate is one of a CA: issue one for the peer itself, with CA:FALSE".to_owned();
+                return "the peer's certificate is one of a CA: issue one for the peer itself, with CA:FALSE"
+                    .to_owned();
             }
             why => return format!("the peer's certificate cannot be accepted: {why}"),
         },

@@ -78,7 +78,8 @@ fn read(path: &Path, what: &str) -> Result<Vec<u8>, Error> {
 fn old_encryption(path: &impl fmt::Display) -> Error {
     unusable(format!(
         "the private key {path} is encrypted in an old way that is not read (PBES1, DES, 3DES or \"Proc-Type: \
-         4,ENCRYPTED\"); convert it: openssl pkcs8 -topk8 -v2 aes-256-cbc -in {path} -out {path}.new"
+         4,ENCRYPTED\"); convert it: openssl pkcs8 -topk8 -v2 aes-256-cbc -in {path} -out {path}.new (with \
+         -provider legacy -provider default where OpenSSL 3 says unsupported)"
     ))
 }
 

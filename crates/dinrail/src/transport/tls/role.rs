@@ -23,7 +23,9 @@ impl fmt::Display for RoleFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unreadable => "the certificate cannot be taken apart to look for its role",
-            Self::Several => "the certificate has more than one role extension (1.3.6.1.4.1.50316.802.1): it must be one",
+            Self::Several => {
+                "the certificate has more than one role extension (1.3.6.1.4.1.50316.802.1): it must be one"
+            }
             Self::NoUtf8String => "the role in the certificate is no UTF8String: issue it with that type",
             Self::Trailing => "there are bytes behind the role in the certificate's extension",
             Self::Empty => "the role in the certificate is empty: leave the extension out or name a role",

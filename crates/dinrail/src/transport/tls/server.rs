@@ -132,8 +132,7 @@ impl TlsOptions {
         }
         let roots = Arc::new(roots(&self.client_cas)?);
         let builder = WebPkiClientVerifier::builder_with_provider(roots, provider);
-        let builder =
-            if self.client_auth == ClientAuth::Optional { builder.allow_unauthenticated() } else { builder };
+        let builder = if self.client_auth == ClientAuth::Optional { builder.allow_unauthenticated() } else { builder };
         let verifier = builder.build().map_err(|error| unusable(format!("TLS cannot be set up: {error}")))?;
         Ok(Some(Arc::new(RoleVerifier(verifier))))
     }
