@@ -13,7 +13,7 @@ use super::connection::{self, Known};
 use super::entry::Keeper;
 use super::line::Wire;
 use crate::service::Service;
-use crate::transport::ServerTls;
+use crate::transport::{ServerTls, part};
 
 /// A task for each connection, on the runtime that accepts them: first the handshake, then the requests.
 pub(super) struct Handshakes<S> {
@@ -40,7 +40,7 @@ async fn run<S: Service>(io: TcpStream, how: Handshakes<S>, known: Known) {
     let options = &known.shared.options;
     let limit = options.handshake_timeout;
     // Its state is far larger than that of a connection, and soon gone.
-    let refused = match Box::pin(timeout(limit, how.tls.accept(io))).await {
+    let refused = match Box::pin(timeout(limit, how.tls.handshake(io))).await {
         Ok(Ok(stream)) => {
             if let Some(role) = stream.role() {
                 known.entry.identify(role.clone());
@@ -52,12 +52,16 @@ async fn run<S: Service>(io: TcpStream, how: Handshakes<S>, known: Known) {
             );
             return connection::run(stream, how.wire, how.service, known).await;
         }
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("it took longer than {limit:?}"),
+        Ok(Err(refused)) => Some(refused),
+        Err(_) => None,
     };
     known.shared.handshake_failed();
-    info!(
-        target: "dinrail::server",
-        server = %options.name, peer = %known.entry.peer(), "the TLS handshake failed: {refused}"
-    );
+    let (server, peer) = (&options.name, known.entry.peer());
+    match refused {
+        Some((error, io)) => {
+            info!(target: "dinrail::server", %server, %peer, %error, "the TLS handshake failed");
+            part(io).await;
+        }
+        None => info!(target: "dinrail::server", %server, %peer, "the TLS handshake took longer than {limit:?}"),
+    }
 }

@@ -33,6 +33,8 @@ pub use self::tap::{Captured, Pcapng};
 pub use self::tap::{Frame, Garbage, Kind, Link, Passed, Role, Sink, Tap, Tapped, Trace};
 pub use self::tcp::Tcp;
 #[cfg(feature = "tls")]
+pub(crate) use self::tls::part;
+#[cfg(feature = "tls")]
 pub use self::tls::{ClientAuth, ServerTls, Tls, TlsOptions, TlsStream, TlsVersion};
 pub use self::udp::{Udp, UdpStream};
 use crate::proto::Framing;

@@ -11,7 +11,7 @@ use crate::proto::pdu::diagnostics::Diagnostic;
 use crate::proto::pdu::file_record::{FileRead, FileWrite};
 use crate::proto::pdu::{Bits, Registers};
 use crate::proto::{Area, ExceptionCode, FunctionCode, Request, UnitId};
-use crate::service::{Peer, Units};
+use crate::service::{Memory, Peer, Units};
 
 /// Counts how often it is asked, and answers everything with the function code alone; at once, or as a future.
 struct Counting {
@@ -45,9 +45,7 @@ impl Service for Counting {
 }
 
 fn peer(role: Option<&str>) -> Peer {
-    let mut peer = Peer::default();
-    peer.role = role.map(Into::into);
-    peer
+    Peer { role: role.map(Into::into), ..Peer::default() }
 }
 
 /// Whether `rules` let these bytes through; what is refused must not reach the service, on either way.
@@ -264,12 +262,15 @@ fn a_broadcast_is_no_way_around() {
     assert_eq!(broadcast(&operator(Rule::anyone(Access::Read))), Some(ExceptionCode::IllegalFunction));
 
     // Behind a router, each unit has rules of its own.
+    let write = Request::WriteSingleRegister { address: 0, value: 9 }.encode().expect("legal");
+    let [first, second] = [Memory::new(), Memory::new()];
     let units = Units::new()
-        .with(1, crate::service::Memory::new().with_rules(operator(Rule::anyone(Access::All).with_units(1..=1))))
-        .with(2, crate::service::Memory::new().with_rules(Rules::new()));
+        .with(1, first.clone().with_rules(operator(Rule::anyone(Access::All).with_units(1..=1))))
+        .with(2, second.clone().with_rules(Rules::new()));
     let (peer, mut room) = (peer(None), [0; 253]);
     let call = Call::new(UnitId(0), &peer, write.as_bytes(), &mut room).as_broadcast(true);
     assert!(matches!(pin!(units.call(call)).poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Reply::Silent)));
+    assert_eq!([&first, &second].map(|unit| unit.value(Area::HoldingRegister, 0)), [Some(9), Some(0)]);
 }
 
 #[test]

@@ -277,8 +277,9 @@ impl Connect for Tls {
         let name = self.name().map_err(unusable)?;
         let this = self.clone();
         let config = tokio::task::spawn_blocking(move || this.config()).await.map_err(io::Error::other)?;
+        let config = config.map_err(unusable)?;
         let tcp = self.tcp.connect().await?;
-        let connecting = TlsConnector::from(config.map_err(unusable)?).connect(name, tcp);
+        let connecting = TlsConnector::from(config).connect(name, tcp);
         let stream = connecting.await.map_err(fault::explain_handshake)?;
         let (_, session) = stream.get_ref();
         let role = self.role(session.peer_certificates())?;

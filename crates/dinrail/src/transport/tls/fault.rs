@@ -81,7 +81,7 @@ fn alerted(alert: AlertDescription) -> &'static str {
         AlertDescription::InsufficientSecurity => NOTHING_IN_COMMON,
         AlertDescription::UnrecognisedName => "the peer does not know the name it was asked for: set the server name",
         AlertDescription::DecryptError => {
-            "the peer cannot verify our signature: do certificate and key belong together?"
+            "the peer cannot verify our certificate: it knows another CA of the same name, perhaps one from before"
         }
         _ => "the peer ended the handshake with an alert that says no more",
     }
@@ -97,6 +97,10 @@ fn certificate(error: &CertificateError) -> String {
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "the peer's certificate is not valid yet: are the clocks right?"
+        }
+        CertificateError::BadSignature => {
+            "the peer's certificate is not signed by the CA that is known here, only by one of the same name: name the \
+             file of the right one"
         }
         CertificateError::Revoked => "the peer's certificate has been revoked",
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {

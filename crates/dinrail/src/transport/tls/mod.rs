@@ -14,6 +14,7 @@ mod server;
 mod stream;
 
 pub use self::client::Tls;
+pub(crate) use self::server::part;
 pub use self::server::{ClientAuth, ServerTls, TlsOptions};
 pub use self::stream::TlsStream;
 use crate::Error;

@@ -91,6 +91,12 @@ fn encrypted_section(text: &str) -> Option<&str> {
     Some(&section[..end])
 }
 
+/// How the algorithms of PKCS#5 (1.2.840.113549.1.5) and PKCS#12 (1.2.840.113549.1.12.1) begin in DER.
+const OLD: [&[u8]; 2] = [
+    &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x05],
+    &[0x06, 0x0a, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x0c, 0x01],
+];
+
 enum Fault {
     Damaged,
     Password,
@@ -100,10 +106,11 @@ enum Fault {
 fn decrypt(section: &str, password: &str) -> Result<PrivateKeyDer<'static>, Fault> {
     let (label, document) = SecretDocument::from_pem(section).map_err(|_| Fault::Damaged)?;
     EncryptedPrivateKeyInfoOwned::validate_pem_label(label).map_err(|_| Fault::Damaged)?;
-    let encrypted = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).map_err(|error| match error {
-        // Algorithms that it does not know are not told apart from damage.
-        pkcs8::Error::Asn1(error) if matches!(error.kind(), pkcs8::der::ErrorKind::OidUnknown { .. }) => Fault::Old,
-        _ => Fault::Damaged,
+    let encrypted = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).map_err(|_| {
+        // Algorithms that the parser does not know are errors of form to it.
+        let beginning = &document.as_bytes()[..document.as_bytes().len().min(32)];
+        let is_known = |oid: &[u8]| beginning.windows(oid.len()).any(|bytes| bytes == oid);
+        if OLD.iter().any(|oid| is_known(oid)) { Fault::Old } else { Fault::Damaged }
     })?;
     match encrypted.decrypt(password) {
         Ok(key) => Ok(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()).into()),

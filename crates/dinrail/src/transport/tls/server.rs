@@ -4,7 +4,9 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
@@ -21,6 +23,9 @@ use super::role::role_of;
 use super::{TlsStream, TlsVersion, fault, unusable};
 use crate::Error;
 use crate::transport::Stream;
+
+/// How long a client that is refused is given to read why.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// Whether clients show certificates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -206,13 +211,28 @@ impl ServerTls {
     /// # Errors
     /// What the handshake fails for, in a sentence; of kind `InvalidData` when a certificate or an offer is refused.
     pub async fn accept<T: Stream>(&self, io: T) -> io::Result<TlsStream<T>> {
+        match self.handshake(io).await {
+            Ok(stream) => Ok(stream),
+            Err((error, io)) => {
+                part(io).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// As [`accept`](Self::accept), with the stream of a client that is refused, to [part](part) from it.
+    pub(crate) async fn handshake<T: Stream>(&self, io: T) -> Result<TlsStream<T>, (io::Error, T)> {
         let config = self.current().clone();
-        let stream = TlsAcceptor::from(config).accept(io).await.map_err(fault::explain_handshake)?;
+        let stream = TlsAcceptor::from(config).accept(io).into_fallible().await;
+        let stream = stream.map_err(|(error, io)| (fault::explain_handshake(error), io))?;
         let role = match stream.get_ref().1.peer_certificates() {
-            Some([certificate, ..]) => role_of(certificate).map_err(|fault| fault::refuse(fault.to_string()))?,
-            _ => None,
+            Some([certificate, ..]) => role_of(certificate),
+            _ => Ok(None),
         };
-        Ok(TlsStream::new(stream, role))
+        match role {
+            Ok(role) => Ok(TlsStream::new(stream, role)),
+            Err(fault) => Err((fault::refuse(fault.to_string()), stream.into_inner().0)),
+        }
     }
 
     /// Nothing panics while this is held.
@@ -225,6 +245,23 @@ impl fmt::Debug for ServerTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ServerTls").field(&self.0.options).finish()
     }
+}
+
+/// Lets a client that was refused read why. In TLS 1.3 it has gone on to its first request by then, and closing a socket
+/// with bytes that nobody has read takes back what was sent: so they are read.
+pub(crate) async fn part(mut io: impl Stream) {
+    let reading = async {
+        io.shutdown().await?;
+        let mut rest = [0; 512];
+        // A hello and a certificate are not longer; whoever sends more is not waited for.
+        for _ in 0..64 {
+            if io.read(&mut rest).await? == 0 {
+                break;
+            }
+        }
+        io::Result::Ok(())
+    };
+    let _ = tokio::time::timeout(PARTING, reading).await;
 }
 
 /// Checks certificates as WebPKI has it, and that there is one role at most: a certificate with two, or with one in
