@@ -287,7 +287,8 @@ impl Shared {
     }
 
     pub(super) fn statistics(&self) -> Statistics {
-        let Counters { accepted, refused, evicted, requests, exceptions, discarded, handshakes_failed } = &self.counters;
+        let Counters { accepted, refused, evicted, requests, exceptions, discarded, handshakes_failed } =
+            &self.counters;
         let [accepted, refused, evicted, requests, exceptions, discarded, handshakes_failed] =
             [accepted, refused, evicted, requests, exceptions, discarded, handshakes_failed]
                 .map(|counter| counter.load(Ordering::Relaxed));
