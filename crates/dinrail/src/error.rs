@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::proto::client::Mismatch;
 use crate::proto::error::EncodeError;
+use crate::proto::value::ValueError;
 use crate::proto::{ExceptionCode, FunctionCode};
 
 /// Why a call, a connection or a server failed.
@@ -48,6 +49,13 @@ pub enum Error {
     Closed {
         /// Whether the request may have reached the device.
         sent: bool,
+    },
+    /// A value that a point does not hold, or a point whose type is none; nothing was sent.
+    Point {
+        /// The point's name.
+        name: Arc<str>,
+        /// What is wrong.
+        source: ValueError,
     },
     /// A server cannot listen on its address.
     Bind {
@@ -100,9 +108,13 @@ impl Error {
                 Some(ExceptionCode::GatewayTargetFailedToRespond)
             }
             Self::Connect { .. } | Self::Closed { sent: false } => Some(ExceptionCode::GatewayPathUnavailable),
-            Self::Invalid(_) | Self::Bind { .. } | Self::Tls(_) | Self::Rules(_) | Self::Option(_) | Self::Io(_) => {
-                None
-            }
+            Self::Invalid(_)
+            | Self::Point { .. }
+            | Self::Bind { .. }
+            | Self::Tls(_)
+            | Self::Rules(_)
+            | Self::Option(_)
+            | Self::Io(_) => None,
         }
     }
 }
@@ -131,6 +143,7 @@ impl fmt::Display for Error {
                 }
             }
             Self::Invalid(error) => write!(f, "not sent: {error}")?,
+            Self::Point { name, source } => write!(f, "point {name}: {source}")?,
             Self::Closed { sent: false } => f.write_str("not sent: the client is closed; make a new one")?,
             Self::Closed { sent: true } => f.write_str("the client was closed before the answer came")?,
             Self::Bind { address, source } => {
@@ -163,6 +176,7 @@ impl std::error::Error for Error {
             Self::Connect { source, .. } | Self::Bind { source, .. } | Self::Io(source) => Some(source.as_ref()),
             Self::Lost { source, .. } => source.as_deref().map(|source| source as _),
             Self::Invalid(error) => Some(error),
+            Self::Point { source, .. } => Some(source),
             _ => None,
         }
     }

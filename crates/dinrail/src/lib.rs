@@ -3,6 +3,7 @@
 pub mod blocking;
 pub mod client;
 mod error;
+pub mod point;
 pub mod server;
 pub mod service;
 mod timer;

@@ -106,6 +106,7 @@ fn both_clients_have_the_same_methods() {
         include_str!("../src/client/methods.rs"),
         include_str!("../src/client/records.rs"),
         include_str!("../src/client/maintenance.rs"),
+        include_str!("../src/point/access.rs"),
     ];
     let mut expected: Vec<String> = sources
         .iter()

@@ -8,9 +8,11 @@ use tokio::runtime::Handle;
 use super::runtime::{handle, wait};
 use crate::Error;
 use crate::client::{CommEventCounter, CommEventLog, Options, Retry, Stats};
+use crate::point::Point;
 use crate::proto::pdu::device_id::ReadDeviceId;
 use crate::proto::pdu::diagnostics::Diagnostic;
 use crate::proto::pdu::file_record::{FileRead, FileWrite};
+use crate::proto::value::Value;
 use crate::proto::{Framing, FunctionCode, Pdu, Request, UnitId};
 use crate::transport::{Connect, Stream, Tcp};
 
@@ -161,4 +163,13 @@ waiting! {
     fn clear_diagnostic_counters() -> ();
     fn restart_communications(clear_event_log: bool) -> ();
     fn force_listen_only() -> ();
+    fn read_point(point: &Point) -> Value;
+    fn write_point(point: &Point, value: impl Into<Value>) -> ();
+}
+
+impl Client {
+    /// [`crate::Client::read_points`], waiting for the answers.
+    pub fn read_points(&self, points: &[Point]) -> Vec<Result<Value, Error>> {
+        wait(self.runtime, self.inner.read_points(points))
+    }
 }
