@@ -21,13 +21,26 @@ pub(crate) struct Call {
     pub(crate) cancelled: bool,
 }
 
+/// The call number `number`, as much like all others as can be: what one is answered would fit the next.
+pub(crate) fn make_alike(number: u16, rng: &mut Rng) -> Call {
+    let request = Request::Read { area: Area::HoldingRegister, address: number * STRIDE, count: 2 };
+    Call {
+        unit: UnitId(rng.within(1, 2) as u8),
+        request: request.encode().expect("a legal request"),
+        timeout: Duration::from_millis(rng.within(20, 60)),
+        sent: None,
+        ended: None,
+        cancelled: false,
+    }
+}
+
 /// The call number `number`, of a kind that the dice choose.
-pub(crate) fn make(number: u16, rng: &mut Rng, serial: bool) -> Call {
+pub(crate) fn make(number: u16, rng: &mut Rng, shared: bool) -> Call {
     let address = number * STRIDE;
     let count = rng.within(1, 8) as u16;
     let values: Vec<u16> = (0..count).map(|index| value(0, address + index)).collect();
     let bits: Vec<bool> = values.iter().map(|value| value & 1 == 1).collect();
-    let broadcast = serial && rng.chance(5);
+    let broadcast = shared && rng.chance(5);
     let request = match rng.within(if broadcast { 5 } else { 0 }, 9) {
         0 | 1 => Request::Read { area: Area::HoldingRegister, address, count },
         2 => Request::Read { area: Area::InputRegister, address, count },

@@ -4,9 +4,12 @@
 //! foreign transactions, and of open transactions from other units, with other functions or lengths, are mixed in; the
 //! connection breaks. Bytes are not changed: TCP has a checksum of its own, and Modbus TCP has none.
 //!
-//! Serial lines: the same, and bits flip, requests and replies vanish or break in the middle, noise comes, the line
+//! Bare PDUs: as TCP, over which they go, but nothing is mixed in and nothing comes twice, since nothing in a PDU would
+//! tell it from the answer.
+//!
+//! Serial lines: the same as TCP, and bits flip, requests and replies vanish or break in the middle, noise comes, the line
 //! echoes. Left out:
-//! - More than three flipped bits in an RTU frame, one in an ASCII frame: beyond what CRC and LRC are sure to find.
+//! - More than three flipped bits in an RTU frame, one in an ASCII frame: beyond what CRC and LRC are sure to find; binary frames as RTU.
 //! - The top bit of an RTU frame's function code. It makes an answer an exception, which is shorter: the CRC is looked for
 //!   in another place, so what it promises of flipped bits no longer holds, and once in 65536 times there is one.
 //! - A reply that comes later than the quarantine. Nothing in the frame tells it from the answer to the next request.
@@ -39,6 +42,11 @@ impl Fate {
     /// Nothing goes wrong.
     pub(crate) fn good() -> Self {
         Self { copies: 1, ..Self::default() }
+    }
+
+    /// Half of the replies come after their timeouts, and nothing else goes wrong.
+    pub(crate) fn late(rng: &mut Rng) -> Self {
+        Self { late: rng.chance(50), ..Self::good() }
     }
 
     pub(crate) fn choose(rng: &mut Rng, serial: bool, most_flips: u64) -> Self {
