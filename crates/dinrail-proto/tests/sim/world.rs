@@ -174,9 +174,7 @@ impl World {
     }
 
     fn add(&mut self, mut call: Call) {
-        if !self.framing.has_units() {
-            call.unit = UnitId::DIRECT;
-        }
+        call.device = if self.framing.has_units() { call.unit } else { UnitId::DIRECT };
         self.calls.push(call);
     }
 
@@ -305,7 +303,7 @@ impl World {
             };
             let number = number(adu.pdu);
             let call = self.calls.get_mut(number).ok_or("the client sent a request of no call")?;
-            if adu.unit != call.unit || adu.pdu != call.request.as_bytes() {
+            if adu.unit != call.device || adu.pdu != call.request.as_bytes() {
                 return Err(format!("the client sent {adu:?} for call {number}"));
             }
             if call.sent.replace(Instant::from_micros(self.now)).is_some() {
