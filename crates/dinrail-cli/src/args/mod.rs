@@ -15,7 +15,7 @@ pub(crate) use self::notation::{NOTATIONS, Notation};
 pub(crate) use self::reference::Reference;
 pub(crate) use self::target::Target;
 pub(crate) use self::time::parse_duration;
-use crate::command::{bench, completions, read, serve, write};
+use crate::command::{bench, completions, pki, read, serve, write};
 
 /// Modbus at a shell: read, write, serve and measure.
 #[derive(Debug, Parser)]
@@ -35,6 +35,7 @@ pub(crate) enum Command {
     Read(read::Read),
     Write(write::Write),
     Bench(bench::Bench),
+    Pki(pki::Pki),
     Completions(completions::Completions),
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod completions;
+pub(crate) mod pki;
 pub(crate) mod read;
 pub(crate) mod serve;
 mod signal;
@@ -19,6 +20,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Read(read) => block_on(read.run()),
         Command::Write(write) => block_on(write.run()),
         Command::Bench(bench) => block_on(bench.run()),
+        Command::Pki(pki) => pki.run(),
         Command::Completions(completions) => completions.run(),
     }
 }

@@ -5,16 +5,23 @@ use crate::harness::{dinrail, failure, stdout};
 #[tokio::test]
 async fn help_names_every_command_and_every_exit_code() {
     let help = stdout(&["--help"]).await;
-    for line in
-        ["serve", "read", "write", "bench", "completions", "Exit codes:", "  4    the outcome of a write is unknown"]
-    {
+    for line in [
+        "serve",
+        "read",
+        "write",
+        "bench",
+        "pki",
+        "completions",
+        "Exit codes:",
+        "  4    the outcome of a write is unknown",
+    ] {
         assert!(help.contains(line), "{line:?} is missing in {help}");
     }
 }
 
 #[tokio::test]
 async fn every_command_has_examples_and_lines_of_readable_length() {
-    for command in ["serve", "read", "write", "bench", "completions"] {
+    for command in ["serve", "read", "write", "bench", "pki", "completions"] {
         for option in ["-h", "--help"] {
             let help = stdout(&[command, option]).await;
             assert!(help.contains("Examples:\n"), "{help}");

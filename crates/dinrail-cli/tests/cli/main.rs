@@ -4,6 +4,7 @@
 mod bench;
 mod harness;
 mod help;
+mod pki;
 mod read;
 mod serve;
 mod write;
