@@ -12,10 +12,10 @@ use clap::{Parser, Subcommand};
 pub(crate) use self::assignment::{Assignment, parse};
 pub(crate) use self::device::Device;
 pub(crate) use self::notation::{NOTATIONS, Notation};
-pub(crate) use self::reference::Reference;
+pub(crate) use self::reference::{Reference, short_name};
 pub(crate) use self::target::Target;
 pub(crate) use self::time::parse_duration;
-use crate::command::{bench, completions, pki, read, serve, write};
+use crate::command::{bench, completions, pki, read, serve, sniff, write};
 
 /// Modbus at a shell: read, write, serve and measure.
 #[derive(Debug, Parser)]
@@ -34,6 +34,7 @@ pub(crate) enum Command {
     Serve(serve::Serve),
     Read(read::Read),
     Write(write::Write),
+    Sniff(sniff::Sniff),
     Bench(bench::Bench),
     Pki(pki::Pki),
     Completions(completions::Completions),

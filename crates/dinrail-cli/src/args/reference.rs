@@ -33,7 +33,7 @@ fn parse_area(text: &str) -> Result<Area, String> {
 }
 
 /// The two letters of an area.
-const fn short_name(area: Area) -> &'static str {
+pub(crate) const fn short_name(area: Area) -> &'static str {
     match area {
         Area::Coil => "co",
         Area::DiscreteInput => "di",

@@ -7,4 +7,5 @@ mod help;
 mod pki;
 mod read;
 mod serve;
+mod sniff;
 mod write;
