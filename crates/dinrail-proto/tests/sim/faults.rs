@@ -23,6 +23,15 @@
 
 use crate::rng::Rng;
 
+/// What goes wrong.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// All that is told of here.
+    Everything,
+    /// Replies come after their timeouts, and all calls are alike.
+    LateReplies,
+}
+
 /// What happens to one reply.
 #[derive(Default)]
 pub(crate) struct Fate {
@@ -40,16 +49,24 @@ pub(crate) struct Fate {
 
 impl Fate {
     /// Nothing goes wrong.
-    pub(crate) fn good() -> Self {
+    fn good() -> Self {
         Self { copies: 1, ..Self::default() }
     }
 
     /// Half of the replies come after their timeouts, and nothing else goes wrong.
-    pub(crate) fn late(rng: &mut Rng) -> Self {
+    fn late(rng: &mut Rng) -> Self {
         Self { late: rng.chance(50), ..Self::good() }
     }
 
-    pub(crate) fn choose(rng: &mut Rng, serial: bool, most_flips: u64) -> Self {
+    pub(crate) fn choose(rng: &mut Rng, trouble: Option<Trouble>, serial: bool, most_flips: u64) -> Self {
+        match trouble {
+            None => Self::good(),
+            Some(Trouble::Everything) => Self::any(rng, serial, most_flips),
+            Some(Trouble::LateReplies) => Self::late(rng),
+        }
+    }
+
+    fn any(rng: &mut Rng, serial: bool, most_flips: u64) -> Self {
         Self {
             lost: rng.chance(8),
             late: rng.chance(12),

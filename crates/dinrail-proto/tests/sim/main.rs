@@ -31,7 +31,8 @@ mod world;
 use dinrail_proto::Framing;
 use dinrail_proto::client::{Failure, Outcome};
 
-use crate::world::{FRAMINGS, Trouble, World};
+use crate::faults::Trouble;
+use crate::world::{FRAMINGS, World};
 
 const CALLS: u16 = 30;
 /// No story takes longer, in microseconds: the calls come within 1.2 s, and each takes its timeout and a quarantine at

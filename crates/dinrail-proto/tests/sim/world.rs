@@ -9,7 +9,7 @@ use dinrail_proto::server::{self, Event};
 use dinrail_proto::{Adu, Framing, Instant, UnitId};
 
 use crate::call::{Call, answer, make, make_alike, number};
-use crate::faults::{Fate, flip, split};
+use crate::faults::{Fate, Trouble, flip, split};
 use crate::rng::Rng;
 
 pub(crate) const SLOTS: usize = 8;
@@ -18,15 +18,6 @@ const GAP: u64 = 2_000;
 
 /// The framings of the stories, in turn.
 pub(crate) const FRAMINGS: [Framing; 5] = [Framing::Tcp, Framing::Rtu, Framing::Ascii, Framing::Binary, Framing::Pdu];
-
-/// What goes wrong.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    /// All that `faults` tells of.
-    Everything,
-    /// Replies come after their timeouts, and all calls are alike.
-    LateReplies,
-}
 
 enum Happening {
     Start(usize),
@@ -425,11 +416,8 @@ impl World {
     /// Sends the reply to a call on its way, to whatever fate.
     fn answer(&mut self, number: usize, frame: &[u8], adu: &Adu<'_>) {
         let (serial, most_flips) = (self.is_serial(), self.most_flips());
-        let mut fate = match (self.faulty, self.trouble) {
-            (false, _) => Fate::good(),
-            (true, Trouble::Everything) => Fate::choose(&mut self.rng, serial, most_flips),
-            (true, Trouble::LateReplies) => Fate::late(&mut self.rng),
-        };
+        let trouble = self.faulty.then_some(self.trouble);
+        let mut fate = Fate::choose(&mut self.rng, trouble, serial, most_flips);
         if self.framing == Framing::Pdu {
             (fate.copies, fate.foreign) = (1, false);
         }
