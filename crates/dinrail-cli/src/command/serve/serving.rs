@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub(super) enum Serving {
-    Well(Server<BoxService>),
+    Well(Box<Server<BoxService>>),
     Badly { stop: oneshot::Sender<()>, served: JoinHandle<Result<Report, Error>> },
 }
 
@@ -18,7 +18,7 @@ impl Serving {
     /// Starts a server, and says where it listens.
     pub(super) async fn well(server: Server<BoxService>) -> Result<(Self, SocketAddr), Error> {
         let address = server.start().await?;
-        Ok((Self::Well(server), address))
+        Ok((Self::Well(Box::new(server)), address))
     }
 
     /// Starts a server whose connections are bad lines. Frames as they leave, and as they come, are in the log.
