@@ -85,6 +85,13 @@ pub struct CustomLength {
     pub response: LengthRule,
 }
 
+impl CustomLength {
+    /// The lengths of requests and replies of `function`.
+    pub const fn new(function: FunctionCode, request: LengthRule, response: LengthRule) -> Self {
+        Self { function, request, response }
+    }
+}
+
 /// How long the PDU of the request at the front of `pdu` is, as the specification says.
 ///
 /// [`Length::Silence`] for functions that it does not define. [`Length::Usually`] for byte counts that contradict the

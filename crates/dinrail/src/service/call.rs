@@ -85,6 +85,12 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// The same call with another request.
+    pub fn with_pdu(mut self, pdu: &'a Pdu) -> Self {
+        self.pdu = pdu.as_bytes();
+        self
+    }
+
     /// Who asks.
     pub fn peer(&self) -> &'a Peer {
         self.peer

@@ -10,10 +10,16 @@ mod callbacks;
 mod custom;
 mod erased;
 mod failure;
+mod fifos;
+mod files;
 mod identity;
+mod mapped;
 mod memory;
 mod model;
+mod part;
+mod shifted;
 mod sparse;
+mod status;
 mod store;
 mod units;
 mod values;
@@ -28,14 +34,20 @@ pub use self::callbacks::{
 pub use self::custom::{Custom, CustomCall};
 pub use self::erased::BoxService;
 pub use self::failure::Failure;
+pub use self::fifos::Fifos;
+pub use self::files::Files;
 pub use self::identity::{DeviceIdentity, Identified};
+pub use self::mapped::{MapReply, MapRequest};
 pub use self::memory::Memory;
 pub use self::model::{DataModel, FileRange, Target};
+pub use self::part::{Part, WithPart};
+pub use self::shifted::Shifted;
 pub use self::sparse::Sparse;
+pub use self::status::{ExceptionStatus, ServerId, StatusCoils};
 pub use self::store::Store;
 pub use self::units::Units;
 pub use self::values::{IntoValues, Values, ValuesMut};
-use crate::proto::FunctionCode;
+use crate::proto::{FunctionCode, Pdu};
 
 /// Answers requests. `call` is told everything about one request and says what happened.
 ///
@@ -79,12 +91,64 @@ pub trait Service: Send + Sync + 'static {
     }
 
     /// Answers the function `code` by `handler`, and everything else from `self`. The handler is given the bytes behind
-    /// the function code and returns those of the reply, at most 252 of them.
+    /// the function code and returns those of the reply, at most 252 of them. For RTU, say how long its requests and replies
+    /// are: [`Options::custom_lengths`](crate::server::Options::custom_lengths), the same on both sides.
     fn with_function<F>(self, code: FunctionCode, handler: F) -> Custom<Self, F>
     where
         Self: Sized,
         F: CustomCall,
     {
         Custom::new(self, code, handler)
+    }
+
+    /// Answers what `part` answers ([`Files`], [`Fifos`], [`ServerId`], [`ExceptionStatus`], or a [`Part`] of your own), and
+    /// everything else from `self`.
+    fn with_part<P: Part>(self, part: P) -> WithPart<Self, P>
+    where
+        Self: Sized,
+    {
+        WithPart::new(self, part)
+    }
+
+    /// Answers Read Exception Status (FC 7) from the eight coils that begin at `first`, at most 65528, as controllers do
+    /// that have coils for it.
+    fn with_status_coils(self, first: u16) -> StatusCoils<Self>
+    where
+        Self: Sized,
+    {
+        StatusCoils::new(self, first)
+    }
+
+    /// Asks `self` for the address `a + offset` when a client names the address `a`. With 1, address 0 on the wire is
+    /// address 1 of the service, for data that is counted from 1; with -1 the first address on the wire is 1. What lies
+    /// outside 0 to 65535 then is exception 0x02. It holds for the four areas and for the queues of FC 24.
+    fn with_offset(self, offset: i32) -> Shifted<Self>
+    where
+        Self: Sized,
+    {
+        Shifted::new(self, offset)
+    }
+
+    /// Asks `self` what `map` makes of each request: the same PDU, another one, or none, which drops the request: it is
+    /// not answered then.
+    fn map_request<F>(self, map: F) -> MapRequest<Self, F>
+    where
+        Self: Sized,
+        F: Fn(&Call<'_>) -> Option<Pdu> + Send + Sync + 'static,
+    {
+        MapRequest::new(self, map)
+    }
+
+    /// Answers what `map` makes of each reply. It is given the request and the reply's PDU, which may be an exception
+    /// (function code and 0x80, exception code) or `None` for no reply, and returns what is to be answered.
+    ///
+    /// It is meant for simulators, and for devices whose answers need mending: nobody checks that the reply fits the
+    /// request.
+    fn map_reply<F>(self, map: F) -> WithPart<Self, MapReply<F>>
+    where
+        Self: Sized,
+        F: Fn(&Call<'_>, Option<Pdu>) -> Option<Pdu> + Send + Sync + 'static,
+    {
+        self.with_part(MapReply::new(map))
     }
 }
