@@ -3,21 +3,23 @@
 mod assignment;
 mod device;
 mod notation;
+mod ranges;
 mod reference;
-mod target;
+mod secret;
 mod time;
 
 use clap::{Parser, Subcommand};
 
 pub(crate) use self::assignment::{Assignment, parse};
-pub(crate) use self::device::Device;
+pub(crate) use self::device::{Device, Line};
 pub(crate) use self::notation::{NOTATIONS, Notation};
-pub(crate) use self::reference::{Reference, short_name};
-pub(crate) use self::target::Target;
+pub(crate) use self::ranges::Ranges;
+pub(crate) use self::reference::{Reference, parse_area, short_name};
+pub(crate) use self::secret::secret;
 pub(crate) use self::time::parse_duration;
-use crate::command::{bench, completions, pki, read, serve, sniff, write};
+use crate::command::{bench, completions, read, scan, serve, write};
 
-/// Modbus at a shell: read, write, serve and measure.
+/// Modbus at a shell: read, write, scan, serve and measure.
 #[derive(Debug, Parser)]
 #[command(name = "dinrail", version, after_help = AFTER_HELP, arg_required_else_help = true)]
 pub(crate) struct Args {
@@ -34,9 +36,8 @@ pub(crate) enum Command {
     Serve(serve::Serve),
     Read(read::Read),
     Write(write::Write),
-    Sniff(sniff::Sniff),
+    Scan(scan::Scan),
     Bench(bench::Bench),
-    Pki(pki::Pki),
     Completions(completions::Completions),
 }
 
@@ -46,7 +47,13 @@ Try it:
   dinrail read 127.0.0.1:5020 ir:0 -n 4 --every 1s
   dinrail write 127.0.0.1:5020 hr:100 42
 
-URL is tcp://HOST[:PORT] or only HOST[:PORT]; the port is 502 when left out.
+URL is one of
+  tcp://HOST[:PORT]           Modbus TCP, port 502 when left out; HOST[:PORT] alone means the same
+  tls://HOST[:PORT]           Modbus TCP Security, port 802
+  udp://HOST[:PORT]           Modbus TCP frames in datagrams
+  rtu:///dev/ttyUSB0          a serial port; settings: rtu:///dev/ttyUSB0?baud=9600&parity=none&stop=2
+  ascii:///dev/ttyUSB0        the same with ASCII frames
+  rtu+tcp://HOST[:PORT]       serial frames over TCP, for device servers; also ascii+tcp, rtu+udp, ascii+udp
 AREA:ADDR is co: (coils), di: (discrete inputs), ir: (input registers) or hr: (holding registers) and an address
 as on the wire, from 0: hr:0. The numbers of PLC documentation, which count from 1, are understood as well: 40001
 and 400001 are hr:0, 30001 is ir:0, 10001 is di:0, 00001 is co:0.

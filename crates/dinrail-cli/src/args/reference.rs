@@ -27,7 +27,7 @@ impl FromStr for Reference {
 }
 
 /// The area of `co`, `di`, `ir` or `hr`.
-fn parse_area(text: &str) -> Result<Area, String> {
+pub(crate) fn parse_area(text: &str) -> Result<Area, String> {
     let found = Area::ALL.into_iter().find(|area| short_name(*area).eq_ignore_ascii_case(text));
     found.ok_or_else(|| format!("there is no area {text:?}: {HOW}"))
 }

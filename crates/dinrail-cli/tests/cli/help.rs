@@ -9,8 +9,8 @@ async fn help_names_every_command_and_every_exit_code() {
         "serve",
         "read",
         "write",
+        "scan",
         "bench",
-        "pki",
         "completions",
         "Exit codes:",
         "  4    the outcome of a write is unknown",
@@ -21,7 +21,7 @@ async fn help_names_every_command_and_every_exit_code() {
 
 #[tokio::test]
 async fn every_command_has_examples_and_lines_of_readable_length() {
-    for command in ["serve", "read", "write", "bench", "pki", "completions"] {
+    for command in ["serve", "read", "write", "scan", "bench", "completions"] {
         for option in ["-h", "--help"] {
             let help = stdout(&[command, option]).await;
             assert!(help.contains("Examples:\n"), "{help}");
@@ -58,7 +58,10 @@ async fn a_wrong_command_line_is_2_and_a_sentence() {
         (&["read", "plc", "hr:0", "--order", "ABDC"], "no such order: take ABCD, CDAB, BADC or DCBA"),
         (&["read", "plc", "hr:0", "--unit", "256"], "256"),
         (&["read", "plc", "hr:0", "--timeout", "1"], "such as 500ms, 1s or 2m"),
-        (&["read", "rtu:///dev/ttyUSB0", "hr:0"], "rtu:// is not there yet: take tcp://HOST[:PORT]"),
+        (&["read", "http://plc", "hr:0"], "http:// is nothing that dinrail knows: take tcp://"),
+        (&["read", "rtu://x?baud=0", "hr:0"], "take a speed in bits a second, such as baud=9600"),
+        (&["serve", "--listen", "/dev/ttyUSB0"], "looks like a serial port: write rtu:///dev/ttyUSB0"),
+        (&["scan", "plc", "--units", "9-1"], "9-1 is empty: write the smaller number first"),
         (&["write", "plc", "hr:0"], "VALUE"),
         (&["write", "plc", "hr:0", "65536"], "\"65536\" is out of range: u16 takes 0 to 65535"),
         (&["write", "plc", "hr:0", "-1"], "\"-1\" is out of range: u16 takes 0 to 65535"),

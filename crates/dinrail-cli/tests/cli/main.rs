@@ -4,8 +4,7 @@
 mod bench;
 mod harness;
 mod help;
-mod pki;
 mod read;
+mod scan;
 mod serve;
-mod sniff;
 mod write;

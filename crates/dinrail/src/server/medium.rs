@@ -7,15 +7,16 @@ use std::sync::Arc;
 
 use super::accept::{self, Listening, Tasks};
 use super::line::Wire;
+use super::options::Options;
 use super::shared::Shared;
 #[cfg(feature = "tls")]
 use super::tls::Handshakes;
 use super::{threads, udp};
 use crate::Error;
 use crate::service::Service;
+use crate::transport::{Burst, Endpoint, Tcp, TcpListener, Udp};
 #[cfg(feature = "tls")]
-use crate::transport::ServerTls;
-use crate::transport::{Burst, TcpListener};
+use crate::transport::{ServerTls, Tls};
 
 /// What a server can listen on: addresses of a [`Network`], or a serial port. Its `Display` is a URL. It cannot be
 /// implemented; for transports of your own there is [`serve_listener`](super::serve_listener).
@@ -28,7 +29,7 @@ pub trait Start {
     type Local: Clone + fmt::Debug + fmt::Display + Send + Sync + 'static;
 
     /// Refuses what cannot be, and adjusts options to the medium.
-    fn prepare(&self, _options: &mut super::Options) {}
+    fn prepare(&self, _options: &mut Options) {}
 
     /// Begins to serve. When this fails, what was begun ends once `shared` is told to stop.
     #[allow(private_interfaces)]
@@ -125,5 +126,49 @@ impl fmt::Display for Network {
             Protocol::Tls(_) => "tls",
         };
         write!(f, "{scheme}://{}", self.address)
+    }
+}
+
+impl Medium for Endpoint {}
+
+/// A server on whatever the URL says. It answers with the URL it really listens on: with the port that the system chose
+/// where that was 0.
+impl Start for Endpoint {
+    type Local = Endpoint;
+
+    fn prepare(&self, options: &mut Options) {
+        options.framing = self.framing();
+        #[cfg(feature = "serial")]
+        if let Self::Serial(port) = self {
+            port.prepare(options);
+        }
+    }
+
+    #[allow(private_interfaces)]
+    async fn start<S: Service>(&self, service: &Arc<S>, shared: &Arc<Shared>) -> Result<Self, Error> {
+        let framing = self.framing();
+        match self {
+            Self::Tcp(tcp) => {
+                let local = Network::tcp(tcp.to_string().into()).start(service, shared).await?;
+                Ok(Self::Tcp(Tcp::from(local).with_framing(framing)))
+            }
+            Self::Udp(udp) => {
+                let local = Network::udp(udp.to_string().into()).start(service, shared).await?;
+                Ok(Self::Udp(Udp::from(local).with_framing(framing)))
+            }
+            #[cfg(feature = "tls")]
+            Self::Tls(tls, config) => {
+                let config = config.clone().ok_or(Error::Option(
+                    "a TLS server has a certificate to show: give it one by Endpoint::with_server_tls",
+                ))?;
+                let local = Network::tls(tls.to_string().into(), config.clone()).start(service, shared).await?;
+                Ok(Self::Tls(Tls::over(Tcp::from(local)).with_framing(framing), Some(config)))
+            }
+            #[cfg(feature = "serial")]
+            Self::Serial(port) => {
+                port.start(service, shared).await?;
+                Ok(self.clone())
+            }
+        }
     }
 }

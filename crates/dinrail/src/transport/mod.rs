@@ -4,6 +4,7 @@
 //! your own.
 
 mod address;
+mod endpoint;
 mod faulty;
 mod listener;
 mod rewrite;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use self::endpoint::{BadUrl, Endpoint};
 pub use self::faulty::{Faults, Faulty, FaultyStream};
 pub use self::listener::{Listener, TcpListener};
 pub use self::rewrite::{Rewrite, Rewritten};

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use dinrail::client::Options;
 use dinrail::proto::Pdu;
-use dinrail::transport::Tcp;
+use dinrail::transport::Endpoint;
 use dinrail::{Client, Error};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -18,7 +18,7 @@ use crate::failure::Failure;
 /// What is asked, and by how many.
 #[derive(Clone, Debug)]
 pub(super) struct Load {
-    pub(super) connector: Tcp,
+    pub(super) connector: Endpoint,
     pub(super) options: Options,
     pub(super) request: Pdu,
     pub(super) connections: usize,

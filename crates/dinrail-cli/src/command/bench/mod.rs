@@ -102,7 +102,7 @@ impl Bench {
         let Reference { area, address } = self.read;
         let request = Request::Read { area, address, count: self.count }.encode();
         Ok(Load {
-            connector: self.device.connector(),
+            connector: self.device.connector().map_err(|error| Failure::Usage(error.to_string()))?,
             options: self.device.options().with_depth(usize::from(self.depth)),
             request: request.map_err(|error| Failure::Usage(format!("{}: {error}", self.read)))?,
             connections: self.connections.into(),

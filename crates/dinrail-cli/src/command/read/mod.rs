@@ -83,7 +83,8 @@ impl Read {
     async fn again_and_again(&self, plan: &Plan, period: Duration) -> Result<(), Failure> {
         let format = Format::chosen(self.json);
         let patience = Backoff::new(period.min(Duration::from_millis(100)), period.min(Duration::from_secs(5)));
-        let client = Client::lazy(self.device.connector(), self.device.options().with_reconnect(patience));
+        let connector = self.device.connector().map_err(|error| Failure::Usage(error.to_string()))?;
+        let client = Client::lazy(connector, self.device.options().with_reconnect(patience));
         let mut ticks = tokio::time::interval(period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

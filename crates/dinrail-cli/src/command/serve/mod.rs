@@ -2,28 +2,26 @@
 
 mod demo;
 mod read_only;
-mod serving;
 mod watch;
 
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::builder::TypedValueParser as _;
 use dinrail::service::{BoxService, Memory, Service as _};
-use dinrail::transport::Faults;
+use dinrail::transport::Endpoint;
 use dinrail::{Server, server};
 use tokio::time::MissedTickBehavior;
 
 use self::read_only::ReadOnly;
-use self::serving::Serving;
 use self::watch::Watch;
 use super::signal::Stop;
-use crate::args::{Assignment, Target};
+use crate::args::Assignment;
 use crate::failure::Failure;
 use crate::output;
 
 /// Serve values over Modbus TCP: four areas of 65536 zeros, or what you set.
 ///
-/// Prints "listening on tcp://HOST:PORT" as its first line once clients may come. Ctrl-C and SIGTERM end it: it answers
+/// Prints "listening on URL" as its first line once clients may come. Ctrl-C and SIGTERM end it: it answers
 /// what it has been asked, closes and exits with 0.
 #[derive(Debug, clap::Args)]
 #[command(after_help = after_help(), verbatim_doc_comment)]
@@ -32,7 +30,7 @@ pub(crate) struct Serve {
     ///
     /// The host 0.0.0.0 listens on every interface. Anybody who can connect can write: Modbus knows no passwords.
     #[arg(long, verbatim_doc_comment, value_name = "URL", default_value = "tcp://127.0.0.1:5020")]
-    listen: Target,
+    listen: Endpoint,
 
     /// The one unit to answer, while others are told 0x0B; or any.
     #[arg(short, long, value_name = "N|any", default_value = "any", value_parser = parse_unit)]
@@ -56,14 +54,6 @@ pub(crate) struct Serve {
     /// How many threads serve, each with a loop of its own.
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=256).map(usize::from))]
     threads: usize,
-
-    /// Be a bad line: delay=5ms..20ms,drop=1%,flip=0.1%,split,merge,duplicate,echo,seed=7
-    ///
-    /// delay: how long a write takes; drop: writes that are lost; lose: single bytes that are lost; flip: bits of bytes
-    /// that turn; split: writes in pieces; merge: writes together with the next; duplicate: writes twice; echo: what is
-    /// sent comes back to the server; seed: the same seed, the same faults. Without a number a fault has 10 %.
-    #[arg(long, verbatim_doc_comment, value_name = "FAULTS", conflicts_with = "threads")]
-    faulty: Option<Faults>,
 }
 
 /// Which units are answered.
@@ -87,9 +77,10 @@ Examples:
   dinrail serve                                     zeros, on tcp://127.0.0.1:5020
   dinrail serve --demo                              values that move
   dinrail serve --listen 0.0.0.0:502 --unit 17      one unit, for everybody on the network
+  dinrail serve --listen rtu:///dev/ttyUSB0?baud=9600 --unit 2
+  dinrail serve --listen udp://127.0.0.1:5020
   dinrail serve --set hr:0=1,2,3 --set co:0=on,off --set 40011:f32=21.5
   dinrail -v serve --read-only                      says who connects
-  dinrail serve --faulty delay=5ms..20ms,drop=1%    a bad line, to see what a client makes of it
 
 Values of --demo, set ten times a second:
 {}",
@@ -105,15 +96,9 @@ impl Serve {
         if self.demo {
             demo::set(&memory, start.elapsed(), since_1970());
         }
-        let started = match &self.faulty {
-            None => Serving::well(self.server(&memory)).await,
-            Some(faults) => {
-                let (service, options) = (self.service(&memory), self.options());
-                Serving::badly(&self.listen.authority(), service, options, faults.clone()).await
-            }
-        };
-        let (server, address) = started.map_err(|error| Failure::Unreachable(error.to_string()))?;
-        output::print(&format!("listening on tcp://{address}\n"))?;
+        let server = self.server(&memory);
+        let address = server.start().await.map_err(|error| Failure::Unreachable(error.to_string()))?;
+        output::print(&format!("listening on {address}\n"))?;
         if self.demo {
             output::print(&format!("{}\n", demo::TABLE))?;
         }
@@ -122,7 +107,7 @@ impl Serve {
             () = stop.requested() => {}
         }
         tokio::select! {
-            () = server.stop() => Ok(()),
+            _ = server.stop() => Ok(()),
             () = stop.requested() => Err(Failure::Interrupted), // somebody does not want to wait for the rest
         }
     }
@@ -135,8 +120,8 @@ impl Serve {
         memory
     }
 
-    fn server(&self, memory: &Memory) -> Server<BoxService> {
-        let server = Server::tcp(self.listen.authority(), self.service(memory)).with_options(self.options());
+    fn server(&self, memory: &Memory) -> Server<BoxService, Endpoint> {
+        let server = Server::on(self.listen.clone(), self.service(memory)).with_options(self.options());
         if tracing::enabled!(tracing::Level::INFO) { server.with_hooks(Watch) } else { server }
     }
 

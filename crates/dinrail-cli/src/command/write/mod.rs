@@ -28,7 +28,7 @@ pub(crate) struct Write {
     #[arg(value_name = "AREA:ADDR")]
     start: Reference,
 
-    /// Numbers, with 0x, 0o or 0b in front if need be; for coils and bits on, off, true, false, 1 or 0.
+    /// Numbers, also with 0x, 0o or 0b in front; for coils and bits on, off, true, false, 1 or 0.
     #[arg(value_name = "VALUE", required = true, allow_negative_numbers = true)]
     values: Vec<String>,
 
