@@ -89,6 +89,12 @@ pub struct Instructions {
     /// The servers to count.
     #[arg(long, value_delimiter = ',', default_value = "dinrail")]
     pub servers: Vec<ServerName>,
+    /// The clients to count, reading 10 registers a call over 1 connection and over 100; by default none.
+    #[arg(long, value_delimiter = ',')]
+    pub clients: Vec<ClientName>,
+    /// The most a client's call may take on either.
+    #[arg(long)]
+    pub limit_client: Option<u64>,
     /// The most a read of 10 registers may take.
     #[arg(long)]
     pub limit_fc3x10: Option<u64>,
@@ -151,4 +157,7 @@ pub struct Client {
     /// The window.
     #[arg(long, default_value_t = 1000)]
     pub millis: u64,
+    /// So many calls instead of a window; not for the foreign clients.
+    #[arg(long)]
+    pub requests: Option<u64>,
 }

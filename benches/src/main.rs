@@ -92,7 +92,9 @@ fn client(options: &cli::Client) -> Result<()> {
         Some(Ok(program)) => become_program(program),
         Some(Err(missing)) => bail!("{missing}"),
         None => {
-            let report = client::call(options.name, options.port, shape, Duration::from_millis(options.millis))?;
+            let window = Until::Elapsed(Duration::from_millis(options.millis));
+            let until = options.requests.map_or(window, Until::Asked);
+            let report = client::call(options.name, options.port, shape, until)?;
             println!("{}", serde_json::to_string(&report)?);
             Ok(())
         }

@@ -5,7 +5,6 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Result;
 use tokio::io::{AsyncRead, ReadBuf};
@@ -14,12 +13,13 @@ use tokio::net::TcpStream;
 use super::ClientReport;
 use super::tasks::{Caller, measure};
 use crate::frame::{Image, Kind, is_right, push_request};
+use crate::load::Until;
 use crate::peer::Shape;
 
 /// Header, function and byte count, before ten registers.
 const VALUES_AT: usize = 9;
 
-pub(super) fn call(target: SocketAddr, shape: Shape, window: Duration) -> Result<ClientReport> {
+pub(super) fn call(target: SocketAddr, shape: Shape, until: Until) -> Result<ClientReport> {
     let connect = || async {
         let image = Arc::new(Image::new());
         let mut callers = Vec::with_capacity(shape.connections);
@@ -30,7 +30,7 @@ pub(super) fn call(target: SocketAddr, shape: Shape, window: Duration) -> Result
         }
         Ok(callers)
     };
-    measure(connect, window)
+    measure(connect, until)
 }
 
 struct Bare {

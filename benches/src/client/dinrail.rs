@@ -2,7 +2,6 @@
 //! is, and is asked for; everything else is as it comes.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use dinrail::Client;
@@ -12,9 +11,10 @@ use dinrail::transport::Tcp;
 use super::ClientReport;
 use super::tasks::{BLOCK, Caller, measure};
 use crate::frame::UNIT;
+use crate::load::Until;
 use crate::peer::Shape;
 
-pub(super) fn call(target: SocketAddr, shape: Shape, window: Duration) -> Result<ClientReport> {
+pub(super) fn call(target: SocketAddr, shape: Shape, until: Until) -> Result<ClientReport> {
     ensure!(shape.calls <= MAX_DEPTH, "dinrail keeps at most {MAX_DEPTH} requests in flight");
     let connect = || async {
         let mut callers = Vec::with_capacity(shape.connections * shape.calls);
@@ -25,7 +25,7 @@ pub(super) fn call(target: SocketAddr, shape: Shape, window: Duration) -> Result
         }
         Ok(callers)
     };
-    measure(connect, window)
+    measure(connect, until)
 }
 
 struct Calling(Client);

@@ -17,8 +17,13 @@ use crate::frame::Kind;
 use crate::load::{Load, Plan, Until};
 use crate::peer::{ClientName, Shape};
 
-/// Time to warm up.
-const WARM: Duration = Duration::from_millis(100);
+/// Before a window of time there is a tenth of a second to warm up; what is counted call by call needs no such thing.
+fn warm_up(until: Until) -> Until {
+    match until {
+        Until::Elapsed(_) => Until::Elapsed(Duration::from_millis(100)),
+        Until::Asked(_) => Until::Asked(0),
+    }
+}
 
 /// What a client did in its window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -33,39 +38,40 @@ pub struct ClientReport {
     pub cpu_seconds: f64,
 }
 
-/// Runs one of the clients in this binary against the server at `port`.
-pub fn call(client: ClientName, port: u16, shape: Shape, window: Duration) -> Result<ClientReport> {
+/// Runs one of the clients in this binary against the server at `port`, for a time or for a number of calls.
+pub fn call(client: ClientName, port: u16, shape: Shape, until: Until) -> Result<ClientReport> {
     let target = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     match client {
-        ClientName::Raw => raw(target, shape, window),
-        ClientName::BareTokio => bare_tokio::call(target, shape, window),
-        ClientName::Dinrail => dinrail::call(target, shape, window),
-        ClientName::TokioModbus => tokio_modbus::call(target, shape, window),
+        ClientName::Raw => raw(target, shape, until),
+        ClientName::BareTokio => bare_tokio::call(target, shape, until),
+        ClientName::Dinrail => dinrail::call(target, shape, until),
+        ClientName::TokioModbus => tokio_modbus::call(target, shape, until),
         other => bail!("{} is not in this binary", other.label()),
     }
 }
 
-fn raw(target: SocketAddr, Shape { connections, calls }: Shape, window: Duration) -> Result<ClientReport> {
+fn raw(target: SocketAddr, Shape { connections, calls }: Shape, until: Until) -> Result<ClientReport> {
     let mut load = Load::connect(&Plan { target, connections, depth: calls, kind: Kind::Read10 })?;
-    load.run(Until::Elapsed(WARM));
-    let meter = Meter::start();
-    let outcome = load.run(Until::Elapsed(window));
+    load.run(warm_up(until));
+    let meter = Meter::start(until);
+    let outcome = load.run(until);
     Ok(meter.stop(outcome.requests, outcome.wrong + outcome.lost + outcome.unasked))
 }
 
-/// Measures what this process runs.
+/// Measures what this process runs; not while instructions are counted, since rustix's clocks do not bear valgrind.
 struct Meter {
     wall: Instant,
-    cpu: Duration,
+    cpu: Option<Duration>,
 }
 
 impl Meter {
-    fn start() -> Self {
-        Self { wall: Instant::now(), cpu: process_cpu() }
+    fn start(until: Until) -> Self {
+        let timed = matches!(until, Until::Elapsed(_));
+        Self { wall: Instant::now(), cpu: timed.then(process_cpu) }
     }
 
     fn stop(self, requests: u64, errors: u64) -> ClientReport {
-        let cpu = process_cpu() - self.cpu;
+        let cpu = self.cpu.map_or(Duration::ZERO, |cpu| process_cpu() - cpu);
         let seconds = self.wall.elapsed().as_secs_f64();
         ClientReport { requests, errors, seconds, cpu_seconds: cpu.as_secs_f64() }
     }

@@ -1,12 +1,13 @@
 //! Clients on tokio: a current_thread runtime and a task for each call that is open at once.
 
 use std::future::Future;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use super::{ClientReport, Meter, WARM};
+use super::{ClientReport, Meter, warm_up};
 use crate::frame::{ADDRESSES, value};
+use crate::load::Until;
 
 /// Registers that a call reads.
 pub(super) const BLOCK: u16 = 10;
@@ -18,7 +19,7 @@ pub(super) trait Caller: Send + 'static {
 }
 
 /// Connects within a fresh runtime, warms up, and measures all callers at once.
-pub(super) fn measure<C, F>(connect: impl FnOnce() -> F, window: Duration) -> Result<ClientReport>
+pub(super) fn measure<C, F>(connect: impl FnOnce() -> F, until: Until) -> Result<ClientReport>
 where
     C: Caller,
     F: Future<Output = Result<Vec<C>>>,
@@ -26,11 +27,41 @@ where
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let callers = connect().await?;
-        let (callers, _) = run_all(callers, WARM).await?;
-        let meter = Meter::start();
-        let (_, count) = run_all(callers, window).await?;
+        let (callers, _) = run_all(callers, warm_up(until)).await?;
+        let meter = Meter::start(until);
+        let (_, count) = run_all(callers, until).await?;
         Ok(meter.stop(count.right, count.wrong))
     })
+}
+
+/// How long a caller goes on.
+#[derive(Clone, Copy)]
+enum Window {
+    Till(Instant),
+    Calls(u64),
+}
+
+impl Window {
+    /// Each of so many callers makes its share of the calls.
+    fn new(until: Until, callers: usize) -> Self {
+        match until {
+            Until::Elapsed(window) => Self::Till(Instant::now() + window),
+            Until::Asked(calls) => Self::Calls(calls / callers.max(1) as u64),
+        }
+    }
+
+    fn is_open(&mut self) -> bool {
+        match self {
+            Self::Till(deadline) => Instant::now() < *deadline,
+            Self::Calls(left) => match left.checked_sub(1) {
+                Some(less) => {
+                    *left = less;
+                    true
+                }
+                None => false,
+            },
+        }
+    }
 }
 
 #[derive(Default)]
@@ -39,10 +70,10 @@ struct Count {
     wrong: u64,
 }
 
-async fn run_all<C: Caller>(callers: Vec<C>, window: Duration) -> Result<(Vec<C>, Count)> {
-    let deadline = Instant::now() + window;
+async fn run_all<C: Caller>(callers: Vec<C>, until: Until) -> Result<(Vec<C>, Count)> {
+    let window = Window::new(until, callers.len());
     let tasks: Vec<_> =
-        callers.into_iter().zip(1..).map(|(caller, seed)| tokio::spawn(run(caller, seed, deadline))).collect();
+        callers.into_iter().zip(1..).map(|(caller, seed)| tokio::spawn(run(caller, seed, window))).collect();
     let mut callers = Vec::with_capacity(tasks.len());
     let mut sum = Count::default();
     for task in tasks {
@@ -54,10 +85,10 @@ async fn run_all<C: Caller>(callers: Vec<C>, window: Duration) -> Result<(Vec<C>
     Ok((callers, sum))
 }
 
-async fn run<C: Caller>(mut caller: C, seed: u32, deadline: Instant) -> (C, Count) {
+async fn run<C: Caller>(mut caller: C, seed: u32, mut window: Window) -> (C, Count) {
     let mut random = seed.wrapping_mul(0x9e37_79b9);
     let mut count = Count::default();
-    while Instant::now() < deadline {
+    while window.is_open() {
         random ^= random << 13;
         random ^= random >> 17;
         random ^= random << 5;

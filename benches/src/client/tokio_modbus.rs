@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Result;
 use tokio::net::TcpStream;
@@ -13,18 +12,19 @@ use tokio_modbus::slave::Slave;
 use super::ClientReport;
 use super::tasks::{BLOCK, Caller, measure};
 use crate::frame::UNIT;
+use crate::load::Until;
 use crate::peer::Shape;
 
-pub(super) fn call(target: SocketAddr, shape: Shape, window: Duration) -> Result<ClientReport> {
+pub(super) fn call(target: SocketAddr, shape: Shape, until: Until) -> Result<ClientReport> {
     if shape.calls == 1 {
-        return measure(|| connect(target, shape.connections), window);
+        return measure(|| connect(target, shape.connections), until);
     }
     let queueing = || async {
         let contexts = connect(target, shape.connections).await?;
         let shared = contexts.into_iter().map(|Alone(context)| Arc::new(Mutex::new(context)));
         Ok(shared.flat_map(|context| (0..shape.calls).map(move |_| Queueing(context.clone()))).collect())
     };
-    measure(queueing, window)
+    measure(queueing, until)
 }
 
 async fn connect(target: SocketAddr, connections: usize) -> Result<Vec<Alone>> {
