@@ -31,7 +31,9 @@ impl Instant {
 
 impl From<Duration> for Instant {
     fn from(since_start: Duration) -> Self {
-        Self(u64::try_from(since_start.as_micros()).unwrap_or(u64::MAX))
+        // In 64 bits: `Duration::as_micros` counts in 128, and this is done several times a call.
+        let seconds = since_start.as_secs().saturating_mul(1_000_000);
+        Self(seconds.saturating_add(since_start.subsec_micros().into()))
     }
 }
 

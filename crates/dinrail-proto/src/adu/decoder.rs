@@ -172,7 +172,7 @@ impl Decoder {
 
 /// At its end a datagram must not leave a part of a frame behind.
 #[inline]
-fn decode_tcp(bytes: &[u8], at_end: bool) -> Decoded<'_> {
+pub(crate) fn decode_tcp(bytes: &[u8], at_end: bool) -> Decoded<'_> {
     match decode_mbap(bytes) {
         Decoded::Incomplete if at_end && !bytes.is_empty() => {
             Decoded::Skip { length: bytes.len(), reason: Discard::Broken }

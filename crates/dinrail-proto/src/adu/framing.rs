@@ -118,6 +118,14 @@ impl Framing {
     /// When the PDU is empty or over 253 bytes, or `out` is too short: [`max_adu`](Self::max_adu) bytes are always enough.
     #[inline]
     pub fn encode(self, adu: &Adu<'_>, out: &mut [u8]) -> Result<usize, EncodeError> {
+        let Self::Tcp = self else { return self.encode_other(adu, out) };
+        let frame = self.room(adu.pdu.len(), out)?;
+        frame[..mbap::HEADER].copy_from_slice(&mbap::header(adu.transaction, adu.unit, adu.pdu.len()));
+        frame[mbap::HEADER..].copy_from_slice(adu.pdu);
+        Ok(frame.len())
+    }
+
+    fn encode_other(self, adu: &Adu<'_>, out: &mut [u8]) -> Result<usize, EncodeError> {
         self.place(adu.pdu, out)?;
         self.encode_in_place(adu.transaction, adu.unit, adu.pdu.len(), out)
     }

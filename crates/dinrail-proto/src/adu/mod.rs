@@ -21,6 +21,7 @@ mod tests;
 use core::fmt;
 
 pub use self::crc::crc16;
+pub(crate) use self::decoder::decode_tcp;
 pub use self::decoder::{Decoder, Expected, Side};
 pub use self::framer::{Framer, Reading};
 pub use self::framing::{Framing, MAX_ADU};

@@ -131,6 +131,16 @@ impl<const N: usize> Connection<N> {
         self.waiting | self.open == 0
     }
 
+    /// Whether it holds no call at all, not even one that has ended and was not taken.
+    pub const fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
+    /// Whether it holds one call and no more.
+    pub const fn holds_one(&self) -> bool {
+        self.used.is_power_of_two()
+    }
+
     /// How many more calls may be started.
     pub const fn room(&self) -> usize {
         N - self.used.count_ones() as usize
@@ -138,7 +148,7 @@ impl<const N: usize> Connection<N> {
 
     /// Whether one more request may go out before a reply has come in.
     pub const fn has_depth(&self) -> bool {
-        (self.open.count_ones() as usize) < self.options.depth
+        self.open == 0 || (self.open.count_ones() as usize) < self.options.depth
     }
 
     /// Takes a request; it waits for [`poll_transmit`](Self::poll_transmit). `timeout` counts from when it is sent.
@@ -159,6 +169,7 @@ impl<const N: usize> Connection<N> {
     ///
     /// # Errors
     /// As [`start`](Self::start), and [`StartError::Invalid`] for what the specification does not allow.
+    #[inline]
     pub fn start_request(
         &mut self,
         unit: UnitId,
@@ -168,6 +179,7 @@ impl<const N: usize> Connection<N> {
         self.start_with(unit, timeout, |pdu| pdu.refill(|out| request.encode_into(out)))
     }
 
+    #[inline]
     fn start_with(
         &mut self,
         unit: UnitId,
@@ -181,8 +193,8 @@ impl<const N: usize> Connection<N> {
             let what = "a request begins with a function code of 1 to 127";
             return Err(StartError::Invalid(EncodeError::Field(what)));
         };
-        let reads = is_read(slot.pdu.as_bytes()) || function == FunctionCode::READ_WRITE_MULTIPLE_REGISTERS;
-        if reads && self.options.is_broadcast(unit) {
+        let reads = || is_read(slot.pdu.as_bytes()) || function == FunctionCode::READ_WRITE_MULTIPLE_REGISTERS;
+        if self.options.is_broadcast(unit) && reads() {
             let what = "unit 0 is broadcast: nobody answers, so it cannot read";
             return Err(StartError::Invalid(EncodeError::Field(what)));
         }

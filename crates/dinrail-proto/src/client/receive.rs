@@ -1,9 +1,9 @@
 //! What comes in, and whose it is.
 
 use super::outcome::Mismatch;
-use super::slot::{Stage, verify};
+use super::slot::{CallId, Stage, verify};
 use super::{Connection, Unframeable, bits, lowest};
-use crate::adu::{Decoded, Expected, MAX_ADU};
+use crate::adu::{Decoded, Expected, MAX_ADU, decode_mbap, decode_tcp};
 use crate::error::ReplyError;
 use crate::{Adu, Instant};
 
@@ -15,12 +15,33 @@ impl<const N: usize> Connection<N> {
     /// # Errors
     /// [`Unframeable`] (never on RTU and ASCII): close the connection.
     pub fn handle_input(&mut self, now: Instant, bytes: &mut [u8]) -> Result<usize, Unframeable> {
+        if self.options.is_tcp() {
+            return self.consume_tcp(bytes, false);
+        }
         if bytes.len() > self.unconsumed {
             self.line.active(now, now, self.options.frame_gap);
         }
         let used = self.consume(bytes, false)?;
         self.unconsumed = bytes.len() - used;
         Ok(used)
+    }
+
+    /// If `bytes` are the response to `call` and nothing besides, as they mostly are when one call is out at a time, the
+    /// call has ended, its slot is free, and this is the response's PDU where it lies. Otherwise nothing has happened:
+    /// show the bytes to [`handle_input`](Self::handle_input), which comes to the same but keeps a copy of a response.
+    ///
+    /// TCP only; on other framings it is always `None`. So it is when bytes were shown before and not consumed: those
+    /// must stand in front.
+    #[inline]
+    pub fn response_in<'b>(&mut self, call: CallId, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        let slot = self.slots.get(call.index()).filter(|slot| slot.generation == call.generation)?;
+        let Decoded::Frame { adu, length } = decode_mbap(bytes) else { return None };
+        let fits = slot.transaction == adu.transaction && slot.unit == adu.unit && length == bytes.len();
+        if !fits || slot.stage != Stage::Open || !self.options.is_tcp() || verify(&slot.pdu, adu.pdu).is_err() {
+            return None;
+        }
+        self.free(call.index());
+        Some(adu.pdu)
     }
 
     /// The line has fallen silent, or the datagram ends here: `bytes`, shown before and not consumed, are all there
@@ -36,6 +57,9 @@ impl<const N: usize> Connection<N> {
 
     /// Takes frames from the front until none is complete, and returns how many bytes were used.
     fn consume(&mut self, bytes: &mut [u8], at_end: bool) -> Result<usize, Unframeable> {
+        if self.options.is_tcp() {
+            return self.consume_tcp(bytes, at_end);
+        }
         // What came before the request is not looked at.
         let mut used = self.stale.min(bytes.len());
         self.stale -= used;
@@ -46,6 +70,25 @@ impl<const N: usize> Connection<N> {
                 Decoded::Frame { adu, length } => {
                     used += length;
                     self.receive(&adu);
+                }
+                Decoded::Skip { length, .. } => {
+                    used += length;
+                    self.stats.noise += length as u64;
+                }
+                Decoded::Incomplete => return Ok(used),
+                Decoded::Unframeable { length } => return Err(Unframeable { length }),
+            }
+        }
+    }
+
+    /// As [`consume`](Self::consume): on TCP there is neither an echo nor anything that one frame says about another.
+    fn consume_tcp(&mut self, bytes: &[u8], at_end: bool) -> Result<usize, Unframeable> {
+        let mut used = 0;
+        loop {
+            match decode_tcp(&bytes[used..], at_end) {
+                Decoded::Frame { adu, length } => {
+                    used += length;
+                    self.receive_numbered(&adu);
                 }
                 Decoded::Skip { length, .. } => {
                     used += length;
@@ -76,6 +119,11 @@ impl<const N: usize> Connection<N> {
         if self.options.takes_turns() {
             return self.receive_in_turn(adu);
         }
+        self.receive_numbered(adu);
+    }
+
+    /// The transaction id says whose it is.
+    fn receive_numbered(&mut self, adu: &Adu<'_>) {
         match bits(self.open).find(|&index| self.slots[index].transaction == adu.transaction) {
             Some(index) => self.hold(index, adu),
             None if self.transactions.answered_late(adu.transaction) => self.stats.late += 1,

@@ -102,13 +102,17 @@ impl Slot {
 
     /// Whether nobody answers this request.
     pub(super) fn is_unanswered(&self, options: &Options) -> bool {
-        let [high, low] = Diagnostic::FORCE_LISTEN_ONLY.0.to_be_bytes();
-        let silences = self.pdu.as_bytes().starts_with(&[FunctionCode::DIAGNOSTICS.code(), high, low]);
-        silences || options.is_broadcast(self.unit)
+        let silences = || {
+            let [high, low] = Diagnostic::FORCE_LISTEN_ONLY.0.to_be_bytes();
+            self.pdu.as_bytes().starts_with(&[FunctionCode::DIAGNOSTICS.code(), high, low])
+        };
+        // Most calls are told by their first byte.
+        (self.pdu.function_byte() == FunctionCode::DIAGNOSTICS.code() && silences()) || options.is_broadcast(self.unit)
     }
 }
 
 /// Holds a reply against the request in every field that the specification lets one check.
+#[inline]
 pub(super) fn verify(request: &Pdu, reply: &[u8]) -> Result<(), ReplyError> {
     match Request::decode(request.as_bytes()) {
         Ok(request) => Response::decode(&request, reply).map(drop),

@@ -1,14 +1,19 @@
 //! What goes out, and when.
 
 use super::slot::{Slot, Stage};
-use super::{Connection, bits};
+use super::{Connection, bits, lowest};
 use crate::Instant;
 
 impl<const N: usize> Connection<N> {
     /// Puts as many frames into `out` as may be sent now, and returns their bytes. They count as sent at `now`.
     ///
     /// A frame is only put when [`Framing::max_adu`](crate::Framing::max_adu) bytes are left in `out`.
+    #[inline]
     pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<usize> {
+        if self.waiting == 0 { None } else { self.transmit(now, out) }
+    }
+
+    fn transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<usize> {
         let mut length = 0;
         while self.waiting != 0 && self.has_depth() {
             if out.len() - length < self.options.framing.max_adu() {
@@ -29,7 +34,8 @@ impl<const N: usize> Connection<N> {
         let slot = &mut self.slots[index];
         slot.transaction = transaction;
         let length = self.options.framing.encode(&slot.adu(), out).ok()?; // cannot fail: a Pdu is legal, and fits
-        let gone = now + self.options.byte_time.saturating_mul(length as u32); // at most 1024
+        let byte_time = self.options.byte_time; // at most 1024 of them
+        let gone = if byte_time.is_zero() { now } else { now + byte_time.saturating_mul(length as u32) };
         slot.stage = Stage::Open;
         slot.deadline =
             gone + if slot.is_unanswered(&self.options) { self.options.broadcast_delay } else { slot.timeout };
@@ -47,7 +53,9 @@ impl<const N: usize> Connection<N> {
     /// The waiting call that came first, among those that the line allows.
     fn next_to_send(&mut self, now: Instant) -> Option<usize> {
         if !self.options.takes_turns() {
-            return self.first_waiting(|_| true);
+            // Mostly there is but one.
+            let only = self.waiting.is_power_of_two();
+            return if only { lowest(self.waiting) } else { self.first_waiting(|_| true) };
         }
         self.line.wait_for_silence(now);
         self.first_waiting(|slot| self.ready_at(slot) <= now)

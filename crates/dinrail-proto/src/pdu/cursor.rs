@@ -87,6 +87,7 @@ impl<'a> Writer<'a> {
 }
 
 /// Checks a count against what one request may carry, and the range against the end of the address space.
+#[inline]
 pub(super) fn check_range(address: u16, count: usize, max: usize) -> Result<(), EncodeError> {
     if count == 0 || count > max {
         return Err(EncodeError::Count { count, max });
@@ -98,6 +99,7 @@ pub(super) fn check_range(address: u16, count: usize, max: usize) -> Result<(), 
 }
 
 /// Whether `count` items from `address` on end at 65535 or before. Widened before it is added, on 16-bit machines too.
+#[inline]
 pub(super) fn in_address_space(address: u16, count: usize) -> bool {
     u32::try_from(count).is_ok_and(|count| count <= 0x1_0000 - u32::from(address))
 }

@@ -324,7 +324,21 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// As [`encode`](Self::encode), and when `out` is too short.
+    #[inline]
     pub fn encode_into(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
+        // As in `decode`, the way of reads is short enough to be inlined.
+        match (*self, out.first_chunk_mut()) {
+            (Self::Read { area, address, count }, Some(room)) => {
+                check_range(address, count.into(), area.max_read().into())?;
+                let ([a1, a2], [c1, c2]) = (address.to_be_bytes(), count.to_be_bytes());
+                *room = [FunctionCode::reading(area).code(), a1, a2, c1, c2];
+                Ok(room.len())
+            }
+            _ => self.encode_other(out),
+        }
+    }
+
+    fn encode_other(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
         let mut out = Writer::new(out);
         out.u8(self.function().code())?;
         match *self {

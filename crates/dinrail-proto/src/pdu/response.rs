@@ -119,7 +119,30 @@ impl<'a> Response<'a> {
     ///
     /// # Errors
     /// [`ReplyError::Exception`] when the server refused; anything else means that these bytes do not answer `request`.
+    #[inline]
     pub fn decode(request: &Request<'_>, pdu: &'a [u8]) -> Result<Self, ReplyError> {
+        // By far the most requests are reads, and mostly they are answered: that way is short enough to be inlined.
+        match *request {
+            Request::Read { area, count, .. } if pdu.first() == Some(&FunctionCode::reading(area).code()) => {
+                Self::decode_read(area, count.into(), pdu).ok_or(ReplyError::Length { received: pdu.len() })
+            }
+            _ => Self::decode_other(request, pdu),
+        }
+    }
+
+    /// The answer to a read, whose function code has been looked at.
+    #[inline]
+    fn decode_read(area: Area, count: usize, pdu: &'a [u8]) -> Option<Self> {
+        let mut reader = Reader::new(pdu.get(1..)?);
+        if area.is_bits() {
+            let bytes = counted(&mut reader, bytes_for_bits(count))?;
+            return Some(Self::ReadBits { area, values: Bits::from_packed(bytes, count) });
+        }
+        let bytes = counted(&mut reader, 2 * count)?;
+        Some(Self::ReadRegisters { area, values: Registers::from_wire(bytes) })
+    }
+
+    fn decode_other(request: &Request<'_>, pdu: &'a [u8]) -> Result<Self, ReplyError> {
         let wrong_length = ReplyError::Length { received: pdu.len() };
         let expected = request.function();
         let (&function, fields) = pdu.split_first().ok_or(wrong_length)?;
@@ -141,14 +164,8 @@ impl<'a> Response<'a> {
     fn decode_fields(request: &Request<'_>, fields: &'a [u8]) -> Option<Self> {
         let mut reader = Reader::new(fields);
         match *request {
-            Request::Read { area, count, .. } if area.is_bits() => {
-                let bytes = counted(&mut reader, bytes_for_bits(count.into()))?;
-                Some(Self::ReadBits { area, values: Bits::from_packed(bytes, count.into()) })
-            }
-            Request::Read { area, count, .. } => {
-                let bytes = counted(&mut reader, 2 * usize::from(count))?;
-                Some(Self::ReadRegisters { area, values: Registers::from_wire(bytes) })
-            }
+            // Its function code is another; see `decode`.
+            Request::Read { .. } => None,
             Request::WriteSingleCoil { .. } => {
                 let (address, value) = (reader.u16()?, decode_coil(reader.u16()?)?);
                 reader.end(Self::WriteSingleCoil { address, value })

@@ -8,18 +8,18 @@
 //! The lock is only held for steps that never wait.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
 
+use super::io::Io;
 use super::queue::Queue;
 use super::{Options, Stats};
 use crate::proto::client::{CallId, Connection};
 use crate::proto::{Framing, Instant};
-use crate::transport::{Burst, Stream};
+use crate::transport::Burst;
 
 /// How many calls can be with the protocol at a time; more wait in the [`Queue`].
 pub(super) const SLOTS: usize = 16;
@@ -46,7 +46,7 @@ impl Shared {
 
 /// The stream's state.
 pub(super) enum Link {
-    Up(Box<dyn Stream>),
+    Up(Io),
     /// The driver will try to connect.
     Down,
     /// Nobody will.
@@ -65,19 +65,26 @@ pub(super) enum Pump {
 }
 
 /// Who waits for the call of a slot.
-#[derive(Clone)]
 pub(super) struct Caller {
-    pub(super) call: CallId,
-    pub(super) waker: Waker,
+    /// `None`: nobody.
+    call: Option<CallId>,
+    /// Whom to wake. Kept when nobody waits any more: the next call is often the same task's, and need not clone it.
+    waker: Waker,
     /// When a call that cannot be sent for want of a connection is given up.
-    pub(super) give_up: Instant,
-    pub(super) timeout: Duration,
+    give_up: Instant,
+    timeout: Duration,
+}
+
+impl Caller {
+    fn nobody() -> Self {
+        Self { call: None, waker: Waker::noop().clone(), give_up: Instant::ZERO, timeout: Duration::ZERO }
+    }
 }
 
 pub(super) struct Core {
     pub(super) link: Link,
     pub(super) connection: Connection<SLOTS>,
-    pub(super) callers: [Option<Caller>; SLOTS],
+    callers: [Caller; SLOTS],
     pub(super) queue: Queue,
     pub(super) pump: Pump,
     /// The driver's task, and whether it has been woken and not run yet.
@@ -119,7 +126,7 @@ impl Core {
         Self {
             link,
             connection: Connection::new(protocol),
-            callers: [const { None }; SLOTS],
+            callers: std::array::from_fn(|_| Caller::nobody()),
             queue: Queue::default(),
             pump: Pump::Driver,
             driver: Waker::noop().clone(),
@@ -174,15 +181,41 @@ impl Core {
 
     /// Whether a call that has just been started has the line for itself and may pump.
     pub(super) fn is_lone(&self) -> bool {
-        self.direct && self.connection.room() == SLOTS - 1 && self.pending.is_empty()
+        self.direct && self.connection.holds_one() && self.pending.is_empty()
+    }
+
+    /// Whether there is a connection, and no call.
+    pub(super) fn is_free(&self) -> bool {
+        matches!(self.link, Link::Up(_)) && self.connection.is_empty() && self.queue.is_empty()
+    }
+
+    /// `waker` waits for this call; for a connection, should there be none, until `give_up`.
+    #[inline]
+    pub(super) fn enter(&mut self, call: CallId, waker: &Waker, give_up: Instant, timeout: Duration) {
+        let caller = &mut self.callers[call.index()];
+        caller.call = Some(call);
+        caller.waker.clone_from(waker);
+        caller.give_up = give_up;
+        caller.timeout = timeout;
+    }
+
+    /// It is `waker` now that waits for this call.
+    pub(super) fn stay(&mut self, call: CallId, waker: &Waker) {
+        self.callers[call.index()].waker.clone_from(waker);
     }
 
     /// Nobody waits for this call any more; its slot is free, or will be.
+    #[inline]
     pub(super) fn leave(&mut self, call: CallId) {
-        self.callers[call.index()] = None;
+        self.callers[call.index()].call = None;
         if self.pump == Pump::Caller(call) {
             self.leave_pump();
         }
+        self.grant();
+    }
+
+    /// Gives free slots to those who wait for one.
+    pub(super) fn grant(&mut self) {
         if self.queue.is_waiting() {
             self.queue.grant(self.connection.room());
         }
@@ -193,6 +226,13 @@ impl Core {
             self.pump = Pump::Nobody;
         } else {
             self.pump = Pump::Driver;
+            self.wake_driver();
+        }
+    }
+
+    /// A call that was sent must end at `deadline`: has the driver's timer fire by then.
+    pub(super) fn arm(&mut self, deadline: Instant) {
+        if self.armed.is_none_or(|armed| armed > deadline) {
             self.wake_driver();
         }
     }
@@ -229,24 +269,23 @@ impl Core {
 
     fn write(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(), Option<io::Error>> {
         let Link::Up(stream) = &mut self.link else { return Ok(()) };
-        let mut stream = Pin::new(stream);
         loop {
-            while !self.pending.is_empty() {
-                match stream.as_mut().poll_write(cx, &self.output[self.pending.clone()]) {
-                    Poll::Ready(Ok(0)) => return Err(Some(io::ErrorKind::WriteZero.into())),
-                    Poll::Ready(Ok(written)) => self.pending.start += written,
-                    Poll::Ready(Err(error)) => return Err(Some(error)),
-                    Poll::Pending => return Ok(()),
+            if self.pending.is_empty() {
+                match self.connection.poll_transmit(now, &mut self.output[..self.send_room]) {
+                    Some(length) => self.pending = 0..length,
+                    None => break,
                 }
-                self.unflushed = true;
             }
-            match self.connection.poll_transmit(now, &mut self.output[..self.send_room]) {
-                Some(length) => self.pending = 0..length,
-                None => break,
+            match stream.poll_write(cx, &self.output[self.pending.clone()]) {
+                Poll::Ready(Ok(0)) => return Err(Some(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(written)) => self.pending.start += written,
+                Poll::Ready(Err(error)) => return Err(Some(error)),
+                Poll::Pending => return Ok(()),
             }
+            self.unflushed = true;
         }
         if self.unflushed {
-            match stream.as_mut().poll_flush(cx) {
+            match stream.poll_flush(cx) {
                 Poll::Ready(flushed) => flushed.map_err(Some)?,
                 Poll::Pending => return Ok(()),
             }
@@ -256,14 +295,42 @@ impl Core {
     }
 
     fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Result<(), Option<io::Error>>> {
+        let read = ready!(self.fill(cx))?;
+        Poll::Ready(self.take_in(read, now))
+    }
+
+    /// Reads for the call that has the line for itself, and has `take` make something of its response where it lies;
+    /// `None` when something else has come too.
+    #[inline]
+    pub(super) fn read_response<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        call: CallId,
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> Poll<Result<Option<T>, Option<io::Error>>> {
+        let read = ready!(self.fill(cx))?;
+        if self.filled == 0
+            && let Some(response) = self.connection.response_in(call, &self.input[..read])
+        {
+            return Poll::Ready(Ok(Some(take(response))));
+        }
+        Poll::Ready(self.take_in(read, now).map(|()| None))
+    }
+
+    /// Reads behind what is in the input already, and returns how many bytes have come.
+    #[inline]
+    fn fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Option<io::Error>>> {
         let Link::Up(stream) = &mut self.link else { return Poll::Pending };
         let mut buffer = ReadBuf::new(&mut self.input[self.filled..]);
-        ready!(Pin::new(stream).poll_read(cx, &mut buffer)).map_err(Some)?;
+        ready!(stream.poll_read(cx, &mut buffer)).map_err(Some)?;
         let read = buffer.filled().len();
-        if read == 0 {
-            return Poll::Ready(Err(None));
-        }
-        self.heard = true;
+        self.heard |= read > 0;
+        Poll::Ready(if read > 0 { Ok(read) } else { Err(None) })
+    }
+
+    /// Shows so many new bytes to the protocol.
+    fn take_in(&mut self, read: usize, now: Instant) -> Result<(), Option<io::Error>> {
         let end = self.filled + read;
         if self.burst == Burst::EachRead {
             // Whatever is wrong with a datagram ends with it.
@@ -272,7 +339,7 @@ impl Core {
             } else {
                 self.connection.end_of_burst(&mut self.input[..end]);
             }
-            return Poll::Ready(Ok(()));
+            return Ok(());
         }
         let used = self
             .connection
@@ -284,7 +351,7 @@ impl Core {
             Burst::Silence(gap) if self.filled > 0 => Some(now + gap),
             _ => None,
         };
-        Poll::Ready(Ok(()))
+        Ok(())
     }
 
     /// Ends what is due at `now`: calls, and a burst that has been followed by silence.
@@ -300,13 +367,12 @@ impl Core {
     /// Wakes those whose calls have ended, and those for whom there is a slot now.
     pub(super) fn wake_callers(&mut self) {
         while let Some(call) = self.connection.poll() {
-            if let Some(caller) = &self.callers[call.index()] {
+            let caller = &self.callers[call.index()];
+            if caller.call == Some(call) {
                 caller.waker.wake_by_ref();
             }
         }
-        if self.queue.is_waiting() {
-            self.queue.grant(self.connection.room());
-        }
+        self.grant();
     }
 }
 
@@ -318,7 +384,7 @@ impl Core {
         self.link = Link::Down;
         self.drop_buffers();
         self.connection.reset();
-        for caller in self.callers.iter_mut().flatten() {
+        for caller in &mut self.callers {
             // They waited for their turn so far; now they wait for a connection.
             caller.give_up = now + caller.timeout;
         }
@@ -331,7 +397,7 @@ impl Core {
         self.wake_driver();
     }
 
-    pub(super) fn install(&mut self, stream: Box<dyn Stream>) {
+    pub(super) fn install(&mut self, stream: Io) {
         self.link = Link::Up(stream);
         self.heard = false;
         self.pump = Pump::Driver;
@@ -348,9 +414,10 @@ impl Core {
     /// Gives up the calls that have waited for a connection for long enough, and says when the next one will have.
     pub(super) fn refuse_impatient(&mut self, now: Instant) -> Option<Instant> {
         let mut next = None;
-        for caller in self.callers.iter().flatten() {
+        for caller in &self.callers {
+            let Some(call) = caller.call else { continue };
             if caller.give_up <= now {
-                self.connection.refuse(caller.call);
+                self.connection.refuse(call);
             } else {
                 next = Some(next.map_or(caller.give_up, |at: Instant| at.min(caller.give_up)));
             }
@@ -370,6 +437,10 @@ impl Core {
         self.connection.reset();
         self.refuse();
         self.wake_driver();
+        // All calls have ended and been told: nobody is to be kept by a waker.
+        for caller in &mut self.callers {
+            caller.waker = Waker::noop().clone();
+        }
     }
 
     fn drop_buffers(&mut self) {

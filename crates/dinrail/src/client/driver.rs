@@ -10,6 +10,7 @@ use tokio::time::Sleep;
 use tracing::{debug, info};
 
 use super::core::{Core, Link, Pump, Shared};
+use super::io::Io;
 use super::{Backoff, Options};
 use crate::transport::{Burst, Connect};
 
@@ -114,7 +115,7 @@ async fn connect<C: Connect>(
                 if matches!(core.link, Link::Closed) {
                     return false;
                 }
-                core.install(Box::new(stream));
+                core.install(Io::new(stream));
                 core.reconnects += u64::from(lost);
                 return true;
             }

@@ -4,31 +4,35 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
 
-use super::core::{Caller, Core, Link, Pump, Shared};
+use tokio::time::Sleep;
+
+use super::core::{Core, Link, Pump};
 use super::queue::{Place, Ticket};
+use super::{Client, Retry};
 use crate::Error;
 use crate::proto::client::{CallId, Failure, Outcome, StartError};
 use crate::proto::error::EncodeError;
 use crate::proto::pdu::is_read;
-use crate::proto::{FunctionCode, Instant, Pdu, Request, UnitId};
+use crate::proto::{FunctionCode, Instant, Pdu, Request, Response, UnitId};
 
-/// Sends a request once, and has the response taken where it lies. `None` when nobody answers such a request.
+/// Sends a request, again if need be, and has `take` make something of the response where it lies. There is none when
+/// nobody answers such a request.
 pub(super) struct Exchange<'c, F> {
-    pub(super) shared: &'c Shared,
-    pub(super) unit: UnitId,
-    pub(super) timeout: Duration,
-    pub(super) request: Asked<'c>,
-    pub(super) take: F,
-    pub(super) stage: Stage,
+    client: &'c Client,
+    unit: UnitId,
+    request: Asked<'c>,
+    take: F,
+    repeats_writes: bool,
+    tries: u32,
+    stage: Stage,
 }
 
 /// What is asked.
 #[derive(Clone, Copy)]
 pub(super) enum Asked<'c> {
-    Request(&'c Request<'c>),
+    Request(Request<'c>),
     /// Bytes as they are.
     Pdu(&'c Pdu),
 }
@@ -41,8 +45,16 @@ impl Asked<'_> {
         }
     }
 
+    /// What a response says that was held against the request before.
+    pub(super) fn response<'r>(&self, pdu: &'r [u8]) -> Option<Response<'r>> {
+        match self {
+            Self::Request(request) => Response::decode(request, pdu).ok(),
+            Self::Pdu(asked) => Response::decode(&Request::decode(asked.as_bytes()).ok()?, pdu).ok(),
+        }
+    }
+
     /// Whether asking twice does the same as asking once, and changes nothing.
-    pub(super) fn is_read(&self) -> bool {
+    fn is_read(&self) -> bool {
         match self {
             Self::Request(Request::Custom { .. }) => false,
             Self::Request(request) => request.function().is_read(),
@@ -51,56 +63,100 @@ impl Asked<'_> {
     }
 }
 
-#[derive(Clone, Copy)]
-pub(super) enum Stage {
+enum Stage {
     New,
     Queued(Ticket),
     /// With the moment at which it was.
     Started(CallId, Instant),
+    /// Until it is tried again.
+    Paused(Pin<Box<Sleep>>),
     Ended,
 }
 
 /// Nothing in it is pinned.
 impl<F> Unpin for Exchange<'_, F> {}
 
-impl<T, F: FnMut(&Pdu) -> T> Future for Exchange<'_, F> {
-    type Output = Result<Option<T>, Error>;
+impl<T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Future for Exchange<'_, F> {
+    type Output = Result<T, Error>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let shared = self.shared;
-        let mut core = shared.lock();
+        loop {
+            match ready!(self.poll_once(cx)) {
+                Ok(taken) => return Poll::Ready(Ok(taken)),
+                Err(error) => self.pause_after(error)?,
+            }
+        }
+    }
+}
+
+impl<'c, T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exchange<'c, F> {
+    /// `take` is given the request as well. Nothing happens before it is polled.
+    pub(super) fn new(client: &'c Client, request: Asked<'c>, take: F) -> Self {
+        let repeats_writes = client.retry.writes;
+        Self { client, unit: client.unit, request, take, repeats_writes, tries: 1, stage: Stage::New }
+    }
+
+    /// The request is another's: it goes to that one's unit, and is not repeated if it writes.
+    pub(super) fn forwarded_to(mut self, unit: UnitId) -> Self {
+        self.unit = unit;
+        self.repeats_writes = false;
+        self
+    }
+
+    #[inline]
+    fn poll_once(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
+        if let Stage::Paused(pause) = &mut self.stage {
+            ready!(pause.as_mut().poll(cx));
+            self.stage = Stage::New;
+        }
+        let mut core = self.client.shared.lock();
         let polled = match self.stage {
             Stage::New => self.admit(&mut core, cx),
             Stage::Queued(ticket) => self.poll_queued(&mut core, cx, ticket),
             Stage::Started(call, since) => self.poll_started(&mut core, cx, call, since),
-            Stage::Ended => Poll::Pending, // polled again after it was ready: against the contract of futures
+            // Polled again after it was ready: against the contract of futures.
+            Stage::Paused(_) | Stage::Ended => Poll::Pending,
         };
         if polled.is_ready() {
             self.stage = Stage::Ended;
             // A call that was let in and could not be sent has left its slot to the next.
-            if core.queue.is_waiting() {
-                let room = core.connection.room();
-                core.queue.grant(room);
-            }
+            core.grant();
         }
         polled
     }
-}
 
-impl<T, F: FnMut(&Pdu) -> T> Exchange<'_, F> {
-    fn admit(&mut self, core: &mut Core, cx: &mut Context<'_>) -> Poll<Result<Option<T>, Error>> {
+    /// Tries again after a while, or passes the error on.
+    #[cold]
+    fn pause_after(&mut self, error: Error) -> Result<(), Error> {
+        let retry = Retry { writes: self.repeats_writes, ..self.client.retry };
+        match retry.after(self.tries, self.request.is_read(), &error) {
+            Some(wait) => {
+                self.tries += 1;
+                self.stage = Stage::Paused(Box::pin(tokio::time::sleep(wait)));
+                Ok(())
+            }
+            None => Err(error),
+        }
+    }
+
+    #[inline]
+    fn admit(&mut self, core: &mut Core, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
+        if core.is_free() {
+            return self.start(core, cx);
+        }
         if let Some(error) = self.hopeless(core) {
             return Poll::Ready(Err(error));
         }
         if !core.queue.lets_in(core.connection.room()) {
             let now = core.now();
-            self.stage = Stage::Queued(core.queue.push(cx.waker().clone(), now, self.timeout));
+            self.stage = Stage::Queued(core.queue.push(cx.waker().clone(), now, self.client.timeout));
             return Poll::Pending;
         }
         self.start(core, cx)
     }
 
-    fn poll_queued(&mut self, core: &mut Core, cx: &mut Context<'_>, ticket: Ticket) -> Poll<Result<Option<T>, Error>> {
+    fn poll_queued(&mut self, core: &mut Core, cx: &mut Context<'_>, ticket: Ticket) -> Poll<Result<T, Error>> {
         match core.queue.poll(ticket, cx.waker()) {
             Place::Waiting => Poll::Pending,
             Place::Granted => {
@@ -118,10 +174,12 @@ impl<T, F: FnMut(&Pdu) -> T> Exchange<'_, F> {
         }
     }
 
-    fn start(&mut self, core: &mut Core, cx: &mut Context<'_>) -> Poll<Result<Option<T>, Error>> {
-        let started = match self.request {
-            Asked::Request(request) => core.connection.start_request(self.unit, request, self.timeout),
-            Asked::Pdu(pdu) => core.connection.start(self.unit, pdu, self.timeout),
+    #[inline]
+    fn start(&mut self, core: &mut Core, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
+        let timeout = self.client.timeout;
+        let started = match &self.request {
+            Asked::Request(request) => core.connection.start_request(self.unit, request, timeout),
+            Asked::Pdu(pdu) => core.connection.start(self.unit, pdu, timeout),
         };
         let call = match started {
             Ok(call) => call,
@@ -131,17 +189,15 @@ impl<T, F: FnMut(&Pdu) -> T> Exchange<'_, F> {
         };
         let now = core.now();
         self.stage = Stage::Started(call, now);
-        let caller = Caller { call, waker: cx.waker().clone(), give_up: now + self.timeout, timeout: self.timeout };
-        core.callers[call.index()] = Some(caller);
+        let deadline = now + timeout;
+        core.enter(call, cx.waker(), deadline, timeout);
         match core.link {
             Link::Up(_) if core.is_lone() => {
                 core.pump = Pump::Caller(call);
                 if let Err(failure) = core.pump(cx, now, None) {
                     core.lose(failure, now);
                 }
-                if core.next_deadline().is_some_and(|at| core.armed.is_none_or(|armed| armed > at)) {
-                    core.wake_driver();
-                }
+                core.arm(deadline);
                 // What stood in the stream may have ended it, but hardly ever does: the waker takes care of it.
                 core.wake_callers();
             }
@@ -157,33 +213,42 @@ impl<T, F: FnMut(&Pdu) -> T> Exchange<'_, F> {
         Poll::Pending
     }
 
+    #[inline]
     fn poll_started(
         &mut self,
         core: &mut Core,
         cx: &mut Context<'_>,
         call: CallId,
         since: Instant,
-    ) -> Poll<Result<Option<T>, Error>> {
+    ) -> Poll<Result<T, Error>> {
         if core.pump == Pump::Caller(call) && !core.connection.has_ended(call) {
             // On TCP it was sent when it was started, so it does not matter that `since` is not now. On a serial line it
             // may have waited for silence, or for a late reply, and is sent now.
             let now = if core.is_serial { core.now() } else { since };
-            if let Err(failure) = core.pump(cx, now, Some(call)) {
+            let (request, take) = (&self.request, &mut self.take);
+            let pumped = match core.read_response(cx, now, call, |response| take(request, Some(response))) {
+                Poll::Ready(Ok(Some(result))) => {
+                    core.leave(call);
+                    return Poll::Ready(result);
+                }
+                Poll::Ready(Ok(None)) if core.connection.has_ended(call) => Ok(()),
+                Poll::Ready(Ok(None)) | Poll::Pending => core.pump(cx, now, Some(call)),
+                Poll::Ready(Err(failure)) => Err(failure),
+            };
+            if let Err(failure) = pumped {
                 let now = core.now();
                 core.lose(failure, now);
             }
         }
         let result = match core.connection.response(call) {
-            Some(response) => Ok(Some((self.take)(response))),
+            Some(response) => (self.take)(&self.request, Some(response.as_bytes())),
             None => match core.connection.take(call) {
-                Some(Outcome::Sent) => Ok(None),
+                Some(Outcome::Sent) => (self.take)(&self.request, None),
                 Some(Outcome::Exception(code)) => Err(Error::Exception(code)),
                 Some(Outcome::Failed(failure)) => Err(self.failed(core, failure)),
                 // A response is taken above.
                 Some(Outcome::Response(_)) | None => {
-                    if let Some(caller) = &mut core.callers[call.index()] {
-                        caller.waker.clone_from(cx.waker());
-                    }
+                    core.stay(call, cx.waker());
                     return Poll::Pending;
                 }
             },
@@ -211,7 +276,7 @@ impl<F> Exchange<'_, F> {
             (Failure::NotSent, _) if closed => Error::Closed { sent: false },
             (Failure::Lost, _) if closed => Error::Closed { sent: true },
             (Failure::Timeout { mismatch }, Some(function)) => {
-                Error::Timeout { peer: self.peer(), function, after: self.timeout, instead: mismatch }
+                Error::Timeout { peer: self.peer(), function, after: self.client.timeout, instead: mismatch }
             }
             (Failure::Lost, Some(function)) => {
                 Error::Lost { peer: self.peer(), function, source: core.failure.clone() }
@@ -232,22 +297,21 @@ impl<F> Exchange<'_, F> {
     }
 
     fn peer(&self) -> Arc<str> {
-        self.shared.peer.clone()
+        self.client.shared.peer.clone()
     }
 }
 
 impl<F> Drop for Exchange<'_, F> {
     fn drop(&mut self) {
         match self.stage {
-            Stage::New | Stage::Ended => {}
+            Stage::New | Stage::Paused(_) | Stage::Ended => {}
             Stage::Queued(ticket) => {
-                let mut core = self.shared.lock();
+                let mut core = self.client.shared.lock();
                 core.queue.leave(ticket);
-                let room = core.connection.room();
-                core.queue.grant(room);
+                core.grant();
             }
             Stage::Started(call, _) => {
-                let mut core = self.shared.lock();
+                let mut core = self.client.shared.lock();
                 core.connection.cancel(call);
                 core.leave(call);
             }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::Client;
-use super::exchange::Asked;
+use super::exchange::{Asked, Exchange};
 use crate::Error;
 use crate::proto::pdu::device_id::ReadDeviceId;
 use crate::proto::pdu::diagnostics::Diagnostic;
-use crate::proto::{Pdu, Request, Response};
+use crate::proto::{Request, Response};
 
 /// How many replies of [`Client::read_device_identification`] are followed; 256 objects are at most so many.
 const MAX_SEGMENTS: usize = 256;
@@ -68,7 +68,7 @@ impl Client {
         object: u8,
         objects: &mut BTreeMap<u8, Vec<u8>>,
     ) -> Result<Option<u8>, Error> {
-        self.ask(&Request::ReadDeviceIdentification { code, object }, |response| match response {
+        self.ask(Request::ReadDeviceIdentification { code, object }, |response| match response {
             Response::DeviceIdentification(reply) => {
                 objects.extend(reply.objects().map(|(id, value)| (id, value.to_vec())));
                 Some(reply.next)
@@ -80,7 +80,7 @@ impl Client {
 
     /// Reads a device's identification and run indicator, as it lays them out itself (FC 17).
     pub async fn report_server_id(&self) -> Result<Vec<u8>, Error> {
-        self.ask(&Request::ReportServerId, |response| match response {
+        self.ask(Request::ReportServerId, |response| match response {
             Response::ServerId(data) => Some(data.to_vec()),
             _ => None,
         })
@@ -89,7 +89,7 @@ impl Client {
 
     /// Reads the eight exception status bits (FC 7); the device defines them.
     pub async fn read_exception_status(&self) -> Result<u8, Error> {
-        self.ask(&Request::ReadExceptionStatus, |response| match response {
+        self.ask(Request::ReadExceptionStatus, |response| match response {
             Response::ExceptionStatus(status) => Some(status),
             _ => None,
         })
@@ -98,7 +98,7 @@ impl Client {
 
     /// Reads the communication event counter (FC 11).
     pub async fn comm_event_counter(&self) -> Result<CommEventCounter, Error> {
-        self.ask(&Request::GetCommEventCounter, |response| match response {
+        self.ask(Request::GetCommEventCounter, |response| match response {
             Response::CommEventCounter { status, events } => Some(CommEventCounter { status, events }),
             _ => None,
         })
@@ -107,7 +107,7 @@ impl Client {
 
     /// Reads the communication event log (FC 12).
     pub async fn comm_event_log(&self) -> Result<CommEventLog, Error> {
-        self.ask(&Request::GetCommEventLog, |response| match response {
+        self.ask(Request::GetCommEventLog, |response| match response {
             Response::CommEventLog { status, events, messages, log } => {
                 Some(CommEventLog { status, events, messages, log: log.to_vec() })
             }
@@ -120,24 +120,23 @@ impl Client {
     /// [`Diagnostic::RETURN_QUERY_DATA`] those that were sent; none after [`Diagnostic::FORCE_LISTEN_ONLY`], which no device
     /// answers.
     pub async fn diagnostics(&self, sub_function: Diagnostic, data: &[u8]) -> Result<Vec<u8>, Error> {
-        let request = Request::Diagnostics { sub_function, data };
-        let taken = |pdu: &Pdu| match Response::decode(&request, pdu.as_bytes()) {
-            Ok(Response::Diagnostics { data, .. }) => data.to_vec(),
-            _ => Vec::new(),
+        let request = Asked::Request(Request::Diagnostics { sub_function, data });
+        let take = |asked: &Asked<'_>, response: Option<&[u8]>| match response.and_then(|pdu| asked.response(pdu)) {
+            Some(Response::Diagnostics { data, .. }) => Ok(data.to_vec()),
+            // A broadcast, and what silences the device, have no reply and so no data.
+            _ => Ok(Vec::new()),
         };
-        // A broadcast, and what silences the device, have no reply and so no data.
-        let reply = self.exchange(self.unit, Asked::Request(&request), self.retry, taken).await?;
-        Ok(reply.unwrap_or_default())
+        Exchange::new(self, request, take).await
     }
 
     /// Has the device send `data` back (FC 8 / 0); it is checked that it comes back unchanged.
     pub async fn return_query_data(&self, data: &[u8]) -> Result<(), Error> {
-        self.tell(&Request::Diagnostics { sub_function: Diagnostic::RETURN_QUERY_DATA, data }).await
+        self.tell(Request::Diagnostics { sub_function: Diagnostic::RETURN_QUERY_DATA, data }).await
     }
 
     /// Reads a diagnostic counter or the diagnostic register (FC 8 / 2 and 8 / 0B to 12).
     pub async fn diagnostic_counter(&self, sub_function: Diagnostic) -> Result<u16, Error> {
-        self.ask(&Request::Diagnostics { sub_function, data: &[0, 0] }, |response| match response {
+        self.ask(Request::Diagnostics { sub_function, data: &[0, 0] }, |response| match response {
             Response::Diagnostics { data: &[high, low], .. } => Some(u16::from_be_bytes([high, low])),
             _ => None,
         })
@@ -146,19 +145,19 @@ impl Client {
 
     /// Clears the diagnostic counters and the diagnostic register (FC 8 / 0A).
     pub async fn clear_diagnostic_counters(&self) -> Result<(), Error> {
-        self.tell(&Request::Diagnostics { sub_function: Diagnostic::CLEAR_COUNTERS, data: &[0, 0] }).await
+        self.tell(Request::Diagnostics { sub_function: Diagnostic::CLEAR_COUNTERS, data: &[0, 0] }).await
     }
 
     /// Restarts the device's communication, which also ends listen-only mode (FC 8 / 1); a device in that mode does not
     /// answer.
     pub async fn restart_communications(&self, clear_event_log: bool) -> Result<(), Error> {
         let data = if clear_event_log { &[0xFF, 0] } else { &[0, 0] };
-        self.tell(&Request::Diagnostics { sub_function: Diagnostic::RESTART_COMMUNICATIONS, data }).await
+        self.tell(Request::Diagnostics { sub_function: Diagnostic::RESTART_COMMUNICATIONS, data }).await
     }
 
     /// Makes the device neither act nor answer until [`restart_communications`](Self::restart_communications)
     /// (FC 8 / 4); it does not answer this either.
     pub async fn force_listen_only(&self) -> Result<(), Error> {
-        self.tell(&Request::Diagnostics { sub_function: Diagnostic::FORCE_LISTEN_ONLY, data: &[0, 0] }).await
+        self.tell(Request::Diagnostics { sub_function: Diagnostic::FORCE_LISTEN_ONLY, data: &[0, 0] }).await
     }
 }

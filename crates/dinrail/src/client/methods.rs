@@ -1,11 +1,13 @@
 //! Reading and writing coils and registers.
 
+use std::future::Future;
+
 use super::Client;
-use super::exchange::Asked;
+use super::exchange::{Asked, Exchange};
 use crate::Error;
 use crate::proto::error::EncodeError;
 use crate::proto::pdu::{Area, Bits, Registers};
-use crate::proto::{Pdu, Request, Response};
+use crate::proto::{Request, Response};
 
 /// Reading and writing. Addresses are 0-based, as on the wire.
 impl Client {
@@ -31,7 +33,7 @@ impl Client {
 
     /// Reads 1 to 125 holding registers (FC 3).
     pub async fn read_holding_registers(&self, address: u16, count: u16) -> Result<Vec<u16>, Error> {
-        self.read_registers(Area::HoldingRegister, address, count, |registers| registers.iter().collect()).await
+        self.read(Area::HoldingRegister, address, count, values).await
     }
 
     /// Reads as many holding registers as `values` holds (FC 3), without allocating.
@@ -41,7 +43,7 @@ impl Client {
 
     /// Reads 1 to 125 input registers (FC 4).
     pub async fn read_input_registers(&self, address: u16, count: u16) -> Result<Vec<u16>, Error> {
-        self.read_registers(Area::InputRegister, address, count, |registers| registers.iter().collect()).await
+        self.read(Area::InputRegister, address, count, values).await
     }
 
     /// Reads as many input registers as `values` holds (FC 4), without allocating.
@@ -51,27 +53,27 @@ impl Client {
 
     /// Switches one coil (FC 5).
     pub async fn write_coil(&self, address: u16, value: bool) -> Result<(), Error> {
-        self.tell(&Request::WriteSingleCoil { address, value }).await
+        self.tell(Request::WriteSingleCoil { address, value }).await
     }
 
     /// Writes one holding register (FC 6).
     pub async fn write_register(&self, address: u16, value: u16) -> Result<(), Error> {
-        self.tell(&Request::WriteSingleRegister { address, value }).await
+        self.tell(Request::WriteSingleRegister { address, value }).await
     }
 
     /// Switches 1 to 1968 coils (FC 15).
     pub async fn write_coils(&self, address: u16, values: &[bool]) -> Result<(), Error> {
-        self.tell(&Request::WriteMultipleCoils { address, values: values.into() }).await
+        self.tell(Request::WriteMultipleCoils { address, values: values.into() }).await
     }
 
     /// Writes 1 to 123 holding registers (FC 16).
     pub async fn write_registers(&self, address: u16, values: &[u16]) -> Result<(), Error> {
-        self.tell(&Request::WriteMultipleRegisters { address, values: values.into() }).await
+        self.tell(Request::WriteMultipleRegisters { address, values: values.into() }).await
     }
 
     /// Makes a holding register `(value & and_mask) | (or_mask & !and_mask)` in one step (FC 22).
     pub async fn mask_write_register(&self, address: u16, and_mask: u16, or_mask: u16) -> Result<(), Error> {
-        self.tell(&Request::MaskWriteRegister { address, and_mask, or_mask }).await
+        self.tell(Request::MaskWriteRegister { address, and_mask, or_mask }).await
     }
 
     /// Writes 1 to 121 holding registers and then reads 1 to 125, in one step (FC 23).
@@ -84,25 +86,21 @@ impl Client {
     ) -> Result<Vec<u16>, Error> {
         let values = values.into();
         let request = Request::ReadWriteMultipleRegisters { read_address, read_count, write_address, values };
-        self.ask(&request, |response| match response {
+        self.ask(request, |response| match response {
             Response::ReadWriteMultipleRegisters(values) => Some(values.iter().collect()),
             _ => None,
         })
         .await
     }
 
-    async fn read_bits<T>(
-        &self,
+    fn read_bits<'c, T>(
+        &'c self,
         area: Area,
         address: u16,
         count: u16,
-        mut take: impl FnMut(Bits<'_>) -> T,
-    ) -> Result<T, Error> {
-        self.ask(&Request::Read { area, address, count }, |response| match response {
-            Response::ReadBits { values, .. } => Some(take(values)),
-            _ => None,
-        })
-        .await
+        mut take: impl FnMut(Bits<'_>) -> T + 'c,
+    ) -> impl Future<Output = Result<T, Error>> {
+        self.read(area, address, count, move |packed| take(Bits::from_packed(packed, count.into())))
     }
 
     async fn read_bits_into(&self, area: Area, address: u16, values: &mut [bool]) -> Result<(), Error> {
@@ -110,41 +108,52 @@ impl Client {
         self.read_bits(area, address, count, |bits| bits.copy_to(values)).await.map(drop)
     }
 
-    async fn read_registers<T>(
-        &self,
+    async fn read_registers_into(&self, area: Area, address: u16, values: &mut [u16]) -> Result<(), Error> {
+        let count = count(values.len(), area)?;
+        self.read(area, address, count, |wire| Registers::from_wire(wire).copy_to(values)).await.map(drop)
+    }
+
+    /// Reads, and takes the values as they lie on the wire: behind the function code and the byte count, which have been
+    /// held against the request together with the reply's length.
+    fn read<'c, T>(
+        &'c self,
         area: Area,
         address: u16,
         count: u16,
-        mut take: impl FnMut(Registers<'_>) -> T,
-    ) -> Result<T, Error> {
-        self.ask(&Request::Read { area, address, count }, |response| match response {
-            Response::ReadRegisters { values, .. } => Some(take(values)),
-            _ => None,
+        mut take: impl FnMut(&[u8]) -> T + 'c,
+    ) -> impl Future<Output = Result<T, Error>> {
+        let request = Request::Read { area, address, count };
+        Exchange::new(self, Asked::Request(request), move |_, response| {
+            let values = response.and_then(|pdu| pdu.get(2..));
+            values.map(&mut take).ok_or_else(unanswered)
         })
-        .await
-    }
-
-    async fn read_registers_into(&self, area: Area, address: u16, values: &mut [u16]) -> Result<(), Error> {
-        let count = count(values.len(), area)?;
-        self.read_registers(area, address, count, |registers| registers.copy_to(values)).await.map(drop)
     }
 
     /// Asks, and takes from the response what the caller wants.
-    pub(super) async fn ask<T>(
-        &self,
-        request: &Request<'_>,
-        mut take: impl FnMut(Response<'_>) -> Option<T>,
-    ) -> Result<T, Error> {
-        // The reply was held against the request before, so only a request that nobody answers gives nothing.
-        let taken = |pdu: &Pdu| Response::decode(request, pdu.as_bytes()).ok().and_then(&mut take);
-        let reply = self.exchange(self.unit, Asked::Request(request), self.retry, taken).await?;
-        reply.flatten().ok_or(Error::Invalid(EncodeError::Field("nobody answers this request, so it cannot read")))
+    pub(super) fn ask<'c, T>(
+        &'c self,
+        request: Request<'c>,
+        mut take: impl FnMut(Response<'_>) -> Option<T> + 'c,
+    ) -> impl Future<Output = Result<T, Error>> {
+        Exchange::new(self, Asked::Request(request), move |asked, response| {
+            // The reply was held against the request before, so only a request that nobody answers gives nothing.
+            response.and_then(|pdu| asked.response(pdu)).and_then(&mut take).ok_or_else(unanswered)
+        })
     }
 
     /// Asks for something to be done; a broadcast is as good as an answer.
-    pub(super) async fn tell(&self, request: &Request<'_>) -> Result<(), Error> {
-        self.exchange(self.unit, Asked::Request(request), self.retry, |_| ()).await.map(drop)
+    pub(super) fn tell<'c>(&'c self, request: Request<'c>) -> impl Future<Output = Result<(), Error>> {
+        Exchange::new(self, Asked::Request(request), |_, _| Ok(()))
     }
+}
+
+/// Registers as they stand in a PDU, high byte first.
+fn values(wire: &[u8]) -> Vec<u16> {
+    wire.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect()
+}
+
+fn unanswered() -> Error {
+    EncodeError::Field("nobody answers this request, so it cannot read").into()
 }
 
 fn count(length: usize, area: Area) -> Result<u16, Error> {

@@ -21,6 +21,7 @@
 mod core;
 mod driver;
 mod exchange;
+mod io;
 mod maintenance;
 mod methods;
 mod options;
@@ -38,7 +39,8 @@ pub use self::options::{Backoff, MAX_DEPTH, Options};
 pub use self::retry::Retry;
 
 use self::core::{Core, Link, Shared};
-use self::exchange::{Asked, Exchange, Stage};
+use self::exchange::{Asked, Exchange};
+use self::io::Io;
 use crate::Error;
 use crate::proto::{Framing, Pdu, Request, UnitId};
 use crate::transport::{Burst, Connect, Stream, Tcp};
@@ -46,21 +48,21 @@ use crate::transport::{Burst, Connect, Stream, Tcp};
 /// A client of one server, gateway or serial line. Clones share the connection.
 #[derive(Clone)]
 pub struct Client {
-    handle: Arc<Handle>,
+    shared: Arc<Shared>,
+    framing: Framing,
+    /// Counts the handles.
+    _handle: Arc<Handle>,
     unit: UnitId,
     timeout: Duration,
     retry: Retry,
 }
 
 /// Closes the connection when the last handle is dropped.
-struct Handle {
-    shared: Arc<Shared>,
-    framing: Framing,
-}
+struct Handle(Arc<Shared>);
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.lock().close();
+        self.0.lock().close();
     }
 }
 
@@ -99,7 +101,7 @@ impl Client {
     pub async fn connect_with(connector: impl Connect, options: Options) -> Result<Self, Error> {
         let peer: Arc<str> = connector.to_string().into();
         match driver::attempt(&connector, &options).await {
-            Ok(stream) => Ok(Self::spawn(peer, connector, options, Link::Up(Box::new(stream)))),
+            Ok(stream) => Ok(Self::spawn(peer, connector, options, Link::Up(Io::new(stream)))),
             Err(error) => Err(Error::Connect { peer, source: Arc::new(error) }),
         }
     }
@@ -126,7 +128,7 @@ impl Client {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn over(stream: impl Stream, framing: Framing, options: Options) -> Self {
-        let core = Core::new(&options, framing, Burst::Never, Duration::ZERO, Link::Up(Box::new(stream)));
+        let core = Core::new(&options, framing, Burst::Never, Duration::ZERO, Link::Up(Io::new(stream)));
         let (client, shared) = Self::new("the stream".into(), core, framing, &options);
         tokio::spawn(driver::run_once(shared));
         client
@@ -134,8 +136,15 @@ impl Client {
 
     fn new(peer: Arc<str>, core: Core, framing: Framing, options: &Options) -> (Self, Arc<Shared>) {
         let shared = Arc::new(Shared::new(peer, core));
-        let handle = Arc::new(Handle { shared: shared.clone(), framing });
-        (Self { handle, unit: options.unit, timeout: options.timeout, retry: options.retry }, shared)
+        let client = Self {
+            shared: shared.clone(),
+            framing,
+            _handle: Arc::new(Handle(shared.clone())),
+            unit: options.unit,
+            timeout: options.timeout,
+            retry: options.retry,
+        };
+        (client, shared)
     }
 
     /// A handle on the same connection whose calls go to `unit`.
@@ -158,29 +167,29 @@ impl Client {
 
     /// Who is at the other end, as errors name it.
     pub fn peer(&self) -> &str {
-        &self.handle.shared.peer
+        &self.shared.peer
     }
 
     /// How frames are laid on the line.
     pub fn framing(&self) -> Framing {
-        self.handle.framing
+        self.framing
     }
 
     /// Whether there is a connection, as far as is known. One that the peer has closed is noticed at the next call, or
     /// about a timeout after the last one.
     pub fn is_connected(&self) -> bool {
-        matches!(self.handle.shared.lock().link, Link::Up(_))
+        matches!(self.shared.lock().link, Link::Up(_))
     }
 
     /// What was seen so far.
     pub fn stats(&self) -> Stats {
-        self.handle.shared.lock().stats()
+        self.shared.lock().stats()
     }
 
     /// Closes the connection, for all clones. Calls that have not ended end with [`Error::Closed`], and so do later
     /// ones. Closing again does nothing.
     pub fn close(&self) {
-        self.handle.shared.lock().close();
+        self.shared.lock().close();
     }
 
     /// Sends a request's PDU as it is. `None` when nobody answers such a request: a broadcast, or FC 8 / 4.
@@ -188,7 +197,7 @@ impl Client {
     /// # Errors
     /// [`Error::Exception`] when the device refuses, and all others that a call can end with.
     pub async fn call_pdu(&self, request: &Pdu) -> Result<Option<Pdu>, Error> {
-        self.exchange(self.unit, Asked::Pdu(request), self.retry, |response| *response).await
+        Exchange::new(self, Asked::Pdu(request), pdu).await
     }
 
     /// Sends any request. The reply's bytes fit it: [`Response::decode`](crate::proto::Response::decode) succeeds on
@@ -197,30 +206,13 @@ impl Client {
     /// # Errors
     /// As [`call_pdu`](Self::call_pdu), and [`Error::Invalid`] for a request that the specification does not allow.
     pub async fn call(&self, request: &Request<'_>) -> Result<Option<Pdu>, Error> {
-        self.exchange(self.unit, Asked::Request(request), self.retry, |response| *response).await
+        Exchange::new(self, Asked::Request(*request), pdu).await
     }
+}
 
-    /// Sends a request as often as `retry` says, and gives the response to `take` under the lock, where it lies.
-    async fn exchange<T>(
-        &self,
-        unit: UnitId,
-        request: Asked<'_>,
-        retry: Retry,
-        mut take: impl FnMut(&Pdu) -> T,
-    ) -> Result<Option<T>, Error> {
-        let mut tries = 1;
-        loop {
-            let shared = &*self.handle.shared;
-            let once = Exchange { shared, unit, timeout: self.timeout, request, take: &mut take, stage: Stage::New };
-            let error = match once.await {
-                Err(error) => error,
-                answered => return answered,
-            };
-            let Some(wait) = retry.after(tries, request.is_read(), &error) else { return Err(error) };
-            tokio::time::sleep(wait).await;
-            tries += 1;
-        }
-    }
+/// The response as it is.
+fn pdu(_: &Asked<'_>, response: Option<&[u8]>) -> Result<Option<Pdu>, Error> {
+    Ok(response.map(Pdu::new).transpose()?)
 }
 
 impl fmt::Debug for Client {

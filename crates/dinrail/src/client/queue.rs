@@ -39,6 +39,11 @@ pub(super) struct Queue {
 }
 
 impl Queue {
+    /// Whether nobody waits and nobody has been promised a slot.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting + self.granted == 0
+    }
+
     /// Whether nobody waits, so that `free` slots, of which some may be promised, hold one for a newcomer.
     pub(super) fn lets_in(&self, free: usize) -> bool {
         self.waiting == 0 && free > self.granted

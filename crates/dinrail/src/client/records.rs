@@ -17,7 +17,7 @@ impl Client {
 
     /// Reads several pieces of files at once (FC 20), up to 245 bytes of reply: 2 and 2 a record for each piece.
     pub async fn read_file_records(&self, reads: &[FileRead]) -> Result<Vec<Vec<u16>>, Error> {
-        self.ask(&Request::ReadFileRecord(reads.into()), |response| match response {
+        self.ask(Request::ReadFileRecord(reads.into()), |response| match response {
             Response::ReadFileRecord(data) => Some(data.iter().map(|group| group.iter().collect()).collect()),
             _ => None,
         })
@@ -31,12 +31,12 @@ impl Client {
 
     /// Writes several pieces of files at once (FC 21), up to 251 bytes of request: 7 and 2 a record for each piece.
     pub async fn write_file_records(&self, writes: &[FileWrite<'_>]) -> Result<(), Error> {
-        self.tell(&Request::WriteFileRecord(writes.into())).await
+        self.tell(Request::WriteFileRecord(writes.into())).await
     }
 
     /// Reads the queue of up to 31 registers that the register at `address` counts; reading does not empty it (FC 24).
     pub async fn read_fifo_queue(&self, address: u16) -> Result<Vec<u16>, Error> {
-        self.ask(&Request::ReadFifoQueue { address }, |response| match response {
+        self.ask(Request::ReadFifoQueue { address }, |response| match response {
             Response::FifoQueue(values) => Some(values.iter().collect()),
             _ => None,
         })

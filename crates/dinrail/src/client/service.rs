@@ -1,7 +1,7 @@
 //! A client as a service: what makes a forwarding gateway of a server.
 
-use super::exchange::Asked;
-use super::{Client, Retry};
+use super::Client;
+use super::exchange::{Asked, Exchange};
 use crate::proto::{ExceptionCode, Pdu};
 use crate::service::{Call, Reply, Service};
 
@@ -14,8 +14,15 @@ impl Service for Client {
     async fn call(&self, mut call: Call<'_>) -> Reply {
         let Ok(request) = Pdu::new(call.pdu()) else { return Reply::Exception(ExceptionCode::IllegalFunction) };
         let unit = call.unit();
-        let retry = Retry { writes: false, ..self.retry };
-        match self.exchange(unit, Asked::Pdu(&request), retry, |response| call.respond_pdu(response)).await {
+        let respond = |_: &Asked<'_>, response: Option<&[u8]>| {
+            Ok(response.map(|response| {
+                call.respond_with(|out| {
+                    out[..response.len()].copy_from_slice(response);
+                    response.len()
+                })
+            }))
+        };
+        match Exchange::new(self, Asked::Pdu(&request), respond).forwarded_to(unit).await {
             Ok(Some(reply)) => reply,
             Ok(None) => Reply::Silent,
             Err(error) => {

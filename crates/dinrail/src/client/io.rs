@@ -1,0 +1,59 @@
+//! The stream of a client. A TCP socket is kept apart from all others: it is by far the most common, and can be spared
+//! detours.
+
+use std::any::Any;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::transport::Stream;
+
+pub(super) enum Io {
+    Tcp(TcpStream),
+    Other(Box<dyn Stream>),
+}
+
+impl Io {
+    pub(super) fn new<S: Stream>(stream: S) -> Self {
+        let mut stream = Some(stream);
+        let socket = (&mut stream as &mut dyn Any).downcast_mut::<Option<TcpStream>>();
+        match (socket.and_then(Option::take), stream) {
+            (None, Some(other)) => Self::Other(Box::new(other)),
+            (socket, _) => Self::Tcp(socket.expect("what is not there any more is a socket")),
+        }
+    }
+
+    #[inline]
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buffer),
+            Self::Other(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+
+    #[inline]
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(socket) => {
+                // A socket that can be written to, as nearly every one can, is written to without asking the runtime.
+                if let Ok(written) = socket.try_write(bytes) {
+                    return Poll::Ready(Ok(written));
+                }
+                Pin::new(socket).poll_write(cx, bytes)
+            }
+            Self::Other(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    /// Streams with a buffer of their own (TLS) write when they are flushed; sockets do nothing.
+    #[inline]
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(_) => Poll::Ready(Ok(())),
+            Self::Other(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+}
