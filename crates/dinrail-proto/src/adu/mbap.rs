@@ -9,6 +9,7 @@ use crate::pdu::MAX_PDU;
 pub(super) const HEADER: usize = 7;
 
 /// Looks at the front of a TCP stream.
+#[inline]
 pub fn decode(bytes: &[u8]) -> Decoded<'_> {
     let Some((header, _)) = bytes.split_first_chunk::<6>() else {
         return Decoded::Incomplete;

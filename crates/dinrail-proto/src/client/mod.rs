@@ -32,10 +32,10 @@ pub use self::slot::CallId;
 use self::line::Line;
 use self::slot::{Slot, Stage};
 use self::transaction::Transactions;
-use crate::UnitId;
 use crate::adu::{Decoder, Side};
 use crate::error::EncodeError;
 use crate::pdu::{FunctionCode, Pdu, Request, is_read};
+use crate::{Framing, UnitId};
 
 /// Why a call was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,15 +76,17 @@ impl core::error::Error for Unframeable {}
 /// Up to `N` calls (at most 32) over one line.
 #[derive(Debug)]
 pub struct Connection<const N: usize> {
-    options: Options,
-    slots: [Slot; N],
     /// Slots that hold a call, a bit each; and those that hold one in a stage, `ended` only until it was told of.
     used: u32,
     waiting: u32,
     open: u32,
     ended: u32,
     next_order: u32,
+    /// Frames of TCP, which take no time on their way: the line need not be asked for anything.
+    plain: bool,
     transactions: Transactions<N>,
+    slots: [Slot; N],
+    options: Options,
     line: Line,
     decoder: Decoder,
     /// Bytes that were shown and not consumed, and how many of those lie before a request and so cannot answer it.
@@ -105,6 +107,7 @@ impl<const N: usize> Connection<N> {
         let side = if local_echo { Side::Bus } else { Side::Replies };
         let decoder = Decoder::new(options.framing, side).with_custom_lengths(options.custom_lengths);
         Self {
+            plain: options.framing == Framing::Tcp && options.byte_time.is_zero(),
             options: Options { depth, local_echo, ..options },
             slots: core::array::from_fn(|_| Slot::new()),
             used: 0,
@@ -129,16 +132,6 @@ impl<const N: usize> Connection<N> {
     /// Whether no call waits to be sent or answered.
     pub const fn is_idle(&self) -> bool {
         self.waiting | self.open == 0
-    }
-
-    /// Whether it holds no call at all, not even one that has ended and was not taken.
-    pub const fn is_empty(&self) -> bool {
-        self.used == 0
-    }
-
-    /// Whether it holds one call and no more.
-    pub const fn holds_one(&self) -> bool {
-        self.used.is_power_of_two()
     }
 
     /// How many more calls may be started.

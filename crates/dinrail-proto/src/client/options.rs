@@ -55,11 +55,6 @@ impl Options {
         !self.framing.has_transactions()
     }
 
-    /// Whether frames are those of TCP, whose way is a short one.
-    pub(super) const fn is_tcp(&self) -> bool {
-        matches!(self.framing, Framing::Tcp)
-    }
-
     /// The unit as far as the line knows of it: without units, all calls go to the same device.
     pub(super) fn addressed(&self, unit: UnitId) -> UnitId {
         if self.framing.has_units() { unit } else { UnitId::DIRECT }

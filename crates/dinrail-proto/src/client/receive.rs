@@ -15,7 +15,7 @@ impl<const N: usize> Connection<N> {
     /// # Errors
     /// [`Unframeable`] (never on RTU and ASCII): close the connection.
     pub fn handle_input(&mut self, now: Instant, bytes: &mut [u8]) -> Result<usize, Unframeable> {
-        if self.options.is_tcp() {
+        if self.plain {
             return self.consume_tcp(bytes, false);
         }
         if bytes.len() > self.unconsumed {
@@ -26,18 +26,18 @@ impl<const N: usize> Connection<N> {
         Ok(used)
     }
 
-    /// If `bytes` are the response to `call` and nothing besides, as they mostly are when one call is out at a time, the
-    /// call has ended, its slot is free, and this is the response's PDU where it lies. Otherwise nothing has happened:
-    /// show the bytes to [`handle_input`](Self::handle_input), which comes to the same but keeps a copy of a response.
+    /// The short way of a call that has the line for itself: if `bytes`, all that were not consumed yet, are the response
+    /// to `call` and nothing besides, the call has ended, its slot is free, and this is the response's PDU where it lies.
     ///
-    /// TCP only; on other framings it is always `None`. So it is when bytes were shown before and not consumed: those
-    /// must stand in front.
+    /// `None`, always so on other framings than TCP: nothing has happened. Show the bytes to
+    /// [`handle_input`](Self::handle_input), which comes to the same, whatever they are, but keeps a copy of a response.
     #[inline]
     pub fn response_in<'b>(&mut self, call: CallId, bytes: &'b [u8]) -> Option<&'b [u8]> {
         let slot = self.slots.get(call.index()).filter(|slot| slot.generation == call.generation)?;
         let Decoded::Frame { adu, length } = decode_mbap(bytes) else { return None };
         let fits = slot.transaction == adu.transaction && slot.unit == adu.unit && length == bytes.len();
-        if !fits || slot.stage != Stage::Open || !self.options.is_tcp() || verify(&slot.pdu, adu.pdu).is_err() {
+        let awaited = self.plain && matches!(slot.stage, Stage::Open);
+        if !fits || !awaited || verify(&slot.pdu, adu.pdu).is_err() {
             return None;
         }
         self.free(call.index());
@@ -57,7 +57,7 @@ impl<const N: usize> Connection<N> {
 
     /// Takes frames from the front until none is complete, and returns how many bytes were used.
     fn consume(&mut self, bytes: &mut [u8], at_end: bool) -> Result<usize, Unframeable> {
-        if self.options.is_tcp() {
+        if self.plain {
             return self.consume_tcp(bytes, at_end);
         }
         // What came before the request is not looked at.

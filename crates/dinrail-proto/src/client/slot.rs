@@ -39,17 +39,17 @@ pub(super) enum Stage {
 
 #[derive(Debug)]
 pub(super) struct Slot {
-    pub(super) stage: Stage,
-    pub(super) generation: u32,
-    /// Which waiting call came first.
-    pub(super) order: u32,
-    /// Nobody waits for it any more: its reply is swallowed.
-    pub(super) abandoned: bool,
-    pub(super) unit: UnitId,
-    pub(super) transaction: u16,
     pub(super) timeout: Duration,
     /// When it is given up; counts from sending.
     pub(super) deadline: Instant,
+    pub(super) generation: u32,
+    /// Which waiting call came first.
+    pub(super) order: u32,
+    pub(super) transaction: u16,
+    pub(super) unit: UnitId,
+    /// Nobody waits for it any more: its reply is swallowed.
+    pub(super) abandoned: bool,
+    pub(super) stage: Stage,
     pub(super) mismatch: Option<Mismatch>,
     pub(super) pdu: Pdu,
 }

@@ -6,9 +6,9 @@
 #[derive(Debug)]
 pub(super) struct Transactions<const N: usize> {
     next: u16,
-    late: [u16; N],
     /// How many of `late` are in use, oldest first.
     count: usize,
+    late: [u16; N],
 }
 
 impl<const N: usize> Transactions<N> {

@@ -1,8 +1,10 @@
 //! What goes out, and when.
 
-use super::slot::{Slot, Stage};
+use core::time::Duration;
+
+use super::slot::{CallId, Slot, Stage};
 use super::{Connection, bits, lowest};
-use crate::Instant;
+use crate::{Framing, Instant, Request, UnitId};
 
 impl<const N: usize> Connection<N> {
     /// Puts as many frames into `out` as may be sent now, and returns their bytes. They count as sent at `now`.
@@ -14,28 +16,53 @@ impl<const N: usize> Connection<N> {
     }
 
     fn transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<usize> {
+        let framing = if self.plain { Framing::Tcp } else { self.options.framing };
         let mut length = 0;
         while self.waiting != 0 && self.has_depth() {
-            if out.len() - length < self.options.framing.max_adu() {
+            if out.len() - length < framing.max_adu() {
                 break;
             }
             let Some(index) = self.next_to_send(now) else { break };
-            let Some(sent) = self.send(index, now, &mut out[length..]) else { break };
+            let Some(sent) = self.send(index, framing, now, &mut out[length..]) else { break };
             length += sent;
         }
         (length > 0).then_some(length)
     }
 
-    fn send(&mut self, index: usize, now: Instant, out: &mut [u8]) -> Option<usize> {
-        let turns = self.options.takes_turns();
+    /// The short way of a call that has the line for itself: starts it and puts its frame into `out`, as
+    /// [`start_request`](Self::start_request) and [`poll_transmit`](Self::poll_transmit) do one after the other. The number
+    /// is that of the frame's bytes.
+    ///
+    /// `None`: nothing has happened, and those two say why. So it is while there is any other call, on other framings than
+    /// TCP, and when `out` has no room for the longest frame.
+    #[inline]
+    pub fn start_alone(
+        &mut self,
+        now: Instant,
+        unit: UnitId,
+        request: &Request<'_>,
+        timeout: Duration,
+        out: &mut [u8],
+    ) -> Option<(CallId, usize)> {
+        if !self.plain || self.used != 0 || out.len() < Framing::Tcp.max_adu() {
+            return None;
+        }
+        let call = self.start_request(unit, request, timeout).ok()?;
+        let length = self.send(call.index(), Framing::Tcp, now, out)?;
+        Some((call, length))
+    }
+
+    #[inline]
+    fn send(&mut self, index: usize, framing: Framing, now: Instant, out: &mut [u8]) -> Option<usize> {
+        let turns = !self.plain && self.options.takes_turns();
         let (slots, open) = (&self.slots, self.open);
         let is_open = |id| bits(open).any(|at| slots[at].transaction == id);
         let transaction = if turns { 0 } else { self.transactions.give(is_open) };
         let slot = &mut self.slots[index];
         slot.transaction = transaction;
-        let length = self.options.framing.encode(&slot.adu(), out).ok()?; // cannot fail: a Pdu is legal, and fits
-        let byte_time = self.options.byte_time; // at most 1024 of them
-        let gone = if byte_time.is_zero() { now } else { now + byte_time.saturating_mul(length as u32) };
+        let length = framing.encode(&slot.adu(), out).ok()?; // cannot fail: a Pdu is legal, and fits
+        // At most 1024 bytes.
+        let gone = if self.plain { now } else { now + self.options.byte_time.saturating_mul(length as u32) };
         slot.stage = Stage::Open;
         slot.deadline =
             gone + if slot.is_unanswered(&self.options) { self.options.broadcast_delay } else { slot.timeout };
@@ -52,7 +79,7 @@ impl<const N: usize> Connection<N> {
 
     /// The waiting call that came first, among those that the line allows.
     fn next_to_send(&mut self, now: Instant) -> Option<usize> {
-        if !self.options.takes_turns() {
+        if self.plain || !self.options.takes_turns() {
             // Mostly there is but one.
             let only = self.waiting.is_power_of_two();
             return if only { lowest(self.waiting) } else { self.first_waiting(|_| true) };

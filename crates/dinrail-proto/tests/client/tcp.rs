@@ -1,7 +1,8 @@
 //! Over TCP.
 
-use dinrail_proto::client::{Connection, Failure, Mismatch, Options, Outcome, StartError};
+use dinrail_proto::client::{Connection, Failure, Mismatch, Options, Outcome, StartError, Stats};
 use dinrail_proto::error::ReplyError;
+use dinrail_proto::pdu::Area;
 use dinrail_proto::{ExceptionCode, Framing, Instant, Pdu, Request, UnitId};
 
 use crate::{TIMEOUT, UNIT, at, input, read, response, started};
@@ -46,6 +47,39 @@ fn a_reply_ends_its_call() {
     assert_eq!(connection.take(call), response(&[3, 2, 0xAB, 0xCD]));
     assert_eq!(connection.take(call), None);
     assert!(connection.is_idle());
+}
+
+#[test]
+fn a_call_that_is_alone_may_take_the_short_way() {
+    let mut connection = connection::<4>(1);
+    let request = Request::Read { area: Area::HoldingRegister, address: 0x10, count: 1 };
+    let mut out = [0; 260];
+    let (call, length) =
+        connection.start_alone(at(0), UNIT, &request, TIMEOUT, &mut out).expect("nothing else is there");
+    assert_eq!(out[..length], [0, 1, 0, 0, 0, 6, 7, 3, 0, 0x10, 0, 1]);
+    assert_eq!(connection.poll_transmit(at(0), &mut [0; 260]), None, "it has been sent");
+    assert_eq!(connection.poll_timeout(), Some(at(1000)));
+    assert_eq!(connection.start_alone(at(0), UNIT, &request, TIMEOUT, &mut out), None, "there is another");
+    let good = [0, 1, 0, 0, 0, 5, 7, 3, 2, 0xAB, 0xCD];
+    let with = |at: usize, byte: u8| {
+        let mut bytes = good.to_vec();
+        bytes[at] = byte;
+        bytes
+    };
+    let exception = [0, 1, 0, 0, 0, 3, 7, 0x83, 2];
+    let (part, twice) = (&good[..10], [good, good].concat());
+    // Another transaction, protocol, unit, function and byte count; and what is not one whole response.
+    for bytes in [&with(1, 2), &with(3, 1), &with(6, 8), &with(7, 4), &with(8, 4), &exception[..], part, &twice] {
+        assert_eq!(connection.response_in(call, bytes), None, "{bytes:x?}");
+    }
+    assert_eq!(connection.stats(), Stats::default(), "nothing has happened");
+    assert_eq!(connection.response_in(call, &good), Some(&good[7..]));
+    assert_eq!(connection.room(), 4);
+    assert_eq!(connection.response_in(call, &good), None, "it is over");
+    let illegal = Request::Read { area: Area::HoldingRegister, address: 0, count: 126 };
+    assert_eq!(connection.start_alone(at(0), UNIT, &illegal, TIMEOUT, &mut out), None);
+    assert_eq!(connection.start_alone(at(0), UNIT, &request, TIMEOUT, &mut out[..259]), None, "too little room");
+    assert_eq!(connection.room(), 4, "neither was started");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use dinrail_proto::adu::{Decoded, Decoder, Side};
 use dinrail_proto::client::{CallId, Connection, Options, Outcome, StartError, Stats};
 use dinrail_proto::server::{self, Event};
-use dinrail_proto::{Adu, Framing, Instant, UnitId};
+use dinrail_proto::{Adu, Framing, Instant, Pdu, Request, UnitId};
 
 use crate::call::{Call, answer, make, number};
 use crate::faults::{Fate, flip, split};
@@ -221,6 +221,17 @@ impl World {
 
     fn start(&mut self, number: usize) -> Result<(), String> {
         let call = &self.calls[number];
+        // Every other call takes the short way, where there is one.
+        if number.is_multiple_of(2)
+            && let Ok(request) = Request::decode(call.request.as_bytes())
+        {
+            let mut out = [0; 260];
+            let alone = self.client.start_alone(self.instant(), call.unit, &request, call.timeout, &mut out);
+            if let Some((id, length)) = alone {
+                self.open.insert(id, number);
+                return self.transmit(&out[..length]);
+            }
+        }
         match self.client.start(call.unit, &call.request, call.timeout) {
             Ok(id) => {
                 self.open.insert(id, number);
@@ -241,16 +252,21 @@ impl World {
             self.transmit(&out[..length])?;
         }
         while let Some(id) = self.client.poll() {
-            let number = self.open.remove(&id).ok_or("a call ended that nobody waits for")?;
             let outcome = self.client.take(id).ok_or("a call ended without an outcome")?;
-            self.calls[number].check(&outcome).map_err(|error| format!("call {number} {error}"))?;
-            let done = matches!(outcome, Outcome::Response(_) | Outcome::Exception(_));
-            if done && !self.executed.contains(&number) {
-                return Err(format!("call {number} ended with {outcome:?}, and the device has not seen it"));
-            }
-            self.calls[number].ended = Some(self.instant());
-            self.outcomes.insert(number, outcome);
+            self.end(id, outcome)?;
         }
+        Ok(())
+    }
+
+    fn end(&mut self, id: CallId, outcome: Outcome) -> Result<(), String> {
+        let number = self.open.remove(&id).ok_or("a call ended that nobody waits for")?;
+        self.calls[number].check(&outcome).map_err(|error| format!("call {number} {error}"))?;
+        let done = matches!(outcome, Outcome::Response(_) | Outcome::Exception(_));
+        if done && !self.executed.contains(&number) {
+            return Err(format!("call {number} ended with {outcome:?}, and the device has not seen it"));
+        }
+        self.calls[number].ended = Some(self.instant());
+        self.outcomes.insert(number, outcome);
         Ok(())
     }
 
@@ -337,6 +353,16 @@ impl World {
         let now = self.instant();
         let window = &mut self.client_window;
         window.bytes.extend_from_slice(bytes);
+        let shortly =
+            self.open.iter().filter(|(_, number)| number.is_multiple_of(2)).min_by_key(|(_, number)| **number);
+        if let Some((&id, _)) = shortly
+            && let Some(response) = self.client.response_in(id, &window.bytes)
+        {
+            let outcome = Outcome::Response(Pdu::new(response).map_err(|error| error.to_string())?);
+            window.bytes.clear();
+            self.end(id, outcome)?;
+            return self.pump();
+        }
         let used = self.client.handle_input(now, &mut window.bytes).map_err(|error| format!("{error:?}"))?;
         window.bytes.drain(..used);
         window.burst_end = (self.framing != Framing::Tcp && !window.bytes.is_empty()).then_some(self.now + GAP);

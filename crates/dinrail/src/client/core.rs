@@ -18,7 +18,7 @@ use super::io::Io;
 use super::queue::Queue;
 use super::{Options, Stats};
 use crate::proto::client::{CallId, Connection};
-use crate::proto::{Framing, Instant};
+use crate::proto::{Framing, Instant, Request, UnitId};
 use crate::transport::Burst;
 
 /// How many calls can be with the protocol at a time; more wait in the [`Queue`].
@@ -83,38 +83,39 @@ impl Caller {
 
 pub(super) struct Core {
     pub(super) link: Link,
-    pub(super) connection: Connection<SLOTS>,
-    callers: [Caller; SLOTS],
-    pub(super) queue: Queue,
     pub(super) pump: Pump,
-    /// The driver's task, and whether it has been woken and not run yet.
-    pub(super) driver: Waker,
+    /// Whether a lone call may pump.
+    direct: bool,
+    /// Whether requests wait for the line to be free.
+    pub(super) is_serial: bool,
+    /// Whether anything has come over the present connection.
+    pub(super) heard: bool,
+    unflushed: bool,
+    /// The driver's task has been woken and not run yet.
     pub(super) driver_woken: bool,
     /// When the driver's timer fires.
     pub(super) armed: Option<Instant>,
-    /// Why there is no connection, or why the last one ended; `None` when the peer closed it.
-    pub(super) failure: Option<Arc<io::Error>>,
-    pub(super) reconnects: u64,
-    /// Whether anything has come over the present connection.
-    pub(super) heard: bool,
-    input: Box<[u8]>,
+    epoch: tokio::time::Instant,
+    /// Bytes that have come and are not used yet, at the front of `input`.
     filled: usize,
-    output: Box<[u8]>,
     /// What of `output` is still to be written.
     pending: std::ops::Range<usize>,
-    unflushed: bool,
     /// How much of `output` may be filled at once.
     send_room: usize,
+    input: Box<[u8]>,
+    output: Box<[u8]>,
+    pub(super) queue: Queue,
+    callers: [Caller; SLOTS],
+    pub(super) connection: Connection<SLOTS>,
     burst: Burst,
     /// When what has come so far is a whole burst.
     burst_end: Option<Instant>,
     /// Bytes of datagrams that were longer than any can be.
     cut: u64,
-    /// Whether a lone call may pump.
-    direct: bool,
-    /// Whether requests wait for the line to be free.
-    pub(super) is_serial: bool,
-    epoch: tokio::time::Instant,
+    pub(super) driver: Waker,
+    /// Why there is no connection, or why the last one ended; `None` when the peer closed it.
+    pub(super) failure: Option<Arc<io::Error>>,
+    pub(super) reconnects: u64,
 }
 
 impl Core {
@@ -181,12 +182,7 @@ impl Core {
 
     /// Whether a call that has just been started has the line for itself and may pump.
     pub(super) fn is_lone(&self) -> bool {
-        self.direct && self.connection.holds_one() && self.pending.is_empty()
-    }
-
-    /// Whether there is a connection, and no call.
-    pub(super) fn is_free(&self) -> bool {
-        matches!(self.link, Link::Up(_)) && self.connection.is_empty() && self.queue.is_empty()
+        self.direct && self.connection.room() == SLOTS - 1 && self.pending.is_empty()
     }
 
     /// `waker` waits for this call; for a connection, should there be none, until `give_up`.
@@ -267,6 +263,7 @@ impl Core {
         self.write(cx, now)
     }
 
+    #[inline]
     fn write(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(), Option<io::Error>> {
         let Link::Up(stream) = &mut self.link else { return Ok(()) };
         loop {
@@ -299,23 +296,70 @@ impl Core {
         Poll::Ready(self.take_in(read, now))
     }
 
-    /// Reads for the call that has the line for itself, and has `take` make something of its response where it lies;
-    /// `None` when something else has come too.
+    /// Sends a request that has the line for itself, and says which call it is. `None` when it has not, or when anything
+    /// else is out of the ordinary: then the request is not started.
     #[inline]
-    pub(super) fn read_response<T>(
+    pub(super) fn send_alone(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        unit: UnitId,
+        request: &Request<'_>,
+        timeout: Duration,
+    ) -> Option<CallId> {
+        let is_up = matches!(self.link, Link::Up(_));
+        if !is_up || !self.direct || !self.queue.is_empty() || !self.pending.is_empty() {
+            return None;
+        }
+        // Reading comes first: what is sent must not go into a connection that the peer has closed already.
+        if let Poll::Ready(came) = self.fill(cx) {
+            if let Err(failure) = came.and_then(|read| self.take_in(read, now)) {
+                self.lose(failure, now);
+            }
+            return None;
+        }
+        let (call, length) = self.connection.start_alone(now, unit, request, timeout, &mut self.output)?;
+        let deadline = now + timeout;
+        self.enter(call, cx.waker(), deadline, timeout);
+        self.arm(deadline);
+        self.pump = Pump::Caller(call);
+        self.pending = 0..length;
+        if let Err(failure) = self.write(cx, now) {
+            self.lose(failure, now);
+        }
+        Some(call)
+    }
+
+    /// Reads for the call that has been [sent alone](Self::send_alone) and pumps, and has `take` make something of its
+    /// response where it lies; with that the call is over. `None` when it does not pump any more, or when something else
+    /// has come, or nothing.
+    #[inline]
+    pub(super) fn read_alone<T>(
         &mut self,
         cx: &mut Context<'_>,
         now: Instant,
         call: CallId,
         take: impl FnOnce(&[u8]) -> T,
-    ) -> Poll<Result<Option<T>, Option<io::Error>>> {
-        let read = ready!(self.fill(cx))?;
+    ) -> Option<T> {
+        if self.pump != Pump::Caller(call) || self.is_serial || self.connection.has_ended(call) {
+            return None;
+        }
+        let came = match self.fill(cx) {
+            Poll::Ready(came) => came,
+            Poll::Pending => return None,
+        };
         if self.filled == 0
+            && let Ok(read) = came
             && let Some(response) = self.connection.response_in(call, &self.input[..read])
         {
-            return Poll::Ready(Ok(Some(take(response))));
+            let taken = take(response);
+            self.leave(call);
+            return Some(taken);
         }
-        Poll::Ready(self.take_in(read, now).map(|()| None))
+        if let Err(failure) = came.and_then(|read| self.take_in(read, now)) {
+            self.lose(failure, now);
+        }
+        None
     }
 
     /// Reads behind what is in the input already, and returns how many bytes have come.

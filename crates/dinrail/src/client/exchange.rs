@@ -82,7 +82,11 @@ impl<T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Future for Exch
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
-            match ready!(self.poll_once(cx)) {
+            if let Stage::Paused(pause) = &mut self.stage {
+                ready!(pause.as_mut().poll(cx));
+                self.stage = Stage::New;
+            }
+            match ready!(self.poll_call(cx)) {
                 Ok(taken) => return Poll::Ready(Ok(taken)),
                 Err(error) => self.pause_after(error)?,
             }
@@ -105,16 +109,43 @@ impl<'c, T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exchange<'c
     }
 
     #[inline]
-    fn poll_once(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
-        if let Stage::Paused(pause) = &mut self.stage {
-            ready!(pause.as_mut().poll(cx));
-            self.stage = Stage::New;
+    fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
+        let client = self.client;
+        let mut core = client.shared.lock();
+        match self.poll_alone(&mut core, cx) {
+            Some(polled) => polled,
+            None => self.poll_among_others(&mut core, cx),
         }
-        let mut core = self.client.shared.lock();
+    }
+
+    /// The short way: a call that has a line of TCP for itself, is sent at once and answered in one piece. `None`: things
+    /// are not like that, or not any more, and the usual way goes on from here.
+    #[inline]
+    fn poll_alone(&mut self, core: &mut Core, cx: &mut Context<'_>) -> Option<Poll<Result<T, Error>>> {
+        match (&self.stage, &self.request) {
+            (Stage::New, Asked::Request(request)) => {
+                let now = core.now();
+                let call = core.send_alone(cx, now, self.unit, request, self.client.timeout)?;
+                self.stage = Stage::Started(call, now);
+                Some(Poll::Pending)
+            }
+            (&Stage::Started(call, since), request) => {
+                let take = &mut self.take;
+                let taken = core.read_alone(cx, since, call, |response| take(request, Some(response)))?;
+                self.stage = Stage::Ended;
+                Some(Poll::Ready(taken))
+            }
+            _ => None,
+        }
+    }
+
+    /// The usual way.
+    #[inline(never)] // so that the short way stays short
+    fn poll_among_others(&mut self, core: &mut Core, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
         let polled = match self.stage {
-            Stage::New => self.admit(&mut core, cx),
-            Stage::Queued(ticket) => self.poll_queued(&mut core, cx, ticket),
-            Stage::Started(call, since) => self.poll_started(&mut core, cx, call, since),
+            Stage::New => self.admit(core, cx),
+            Stage::Queued(ticket) => self.poll_queued(core, cx, ticket),
+            Stage::Started(call, since) => self.poll_started(core, cx, call, since),
             // Polled again after it was ready: against the contract of futures.
             Stage::Paused(_) | Stage::Ended => Poll::Pending,
         };
@@ -140,11 +171,7 @@ impl<'c, T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exchange<'c
         }
     }
 
-    #[inline]
     fn admit(&mut self, core: &mut Core, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
-        if core.is_free() {
-            return self.start(core, cx);
-        }
         if let Some(error) = self.hopeless(core) {
             return Poll::Ready(Err(error));
         }
@@ -174,7 +201,6 @@ impl<'c, T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exchange<'c
         }
     }
 
-    #[inline]
     fn start(&mut self, core: &mut Core, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
         let timeout = self.client.timeout;
         let started = match &self.request {
@@ -213,7 +239,6 @@ impl<'c, T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exchange<'c
         Poll::Pending
     }
 
-    #[inline]
     fn poll_started(
         &mut self,
         core: &mut Core,
@@ -225,17 +250,7 @@ impl<'c, T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exchange<'c
             // On TCP it was sent when it was started, so it does not matter that `since` is not now. On a serial line it
             // may have waited for silence, or for a late reply, and is sent now.
             let now = if core.is_serial { core.now() } else { since };
-            let (request, take) = (&self.request, &mut self.take);
-            let pumped = match core.read_response(cx, now, call, |response| take(request, Some(response))) {
-                Poll::Ready(Ok(Some(result))) => {
-                    core.leave(call);
-                    return Poll::Ready(result);
-                }
-                Poll::Ready(Ok(None)) if core.connection.has_ended(call) => Ok(()),
-                Poll::Ready(Ok(None)) | Poll::Pending => core.pump(cx, now, Some(call)),
-                Poll::Ready(Err(failure)) => Err(failure),
-            };
-            if let Err(failure) = pumped {
+            if let Err(failure) = core.pump(cx, now, Some(call)) {
                 let now = core.now();
                 core.lose(failure, now);
             }
