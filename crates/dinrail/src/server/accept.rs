@@ -13,7 +13,7 @@ use super::connection::{self, Known};
 use super::entry::Keeper;
 use super::line::Wire;
 use super::shared::Shared;
-use crate::service::Service;
+use crate::service::{Peer, Service};
 use crate::transport::{Listener, Stream};
 
 /// The longest wait after an error that only time can mend.
@@ -22,9 +22,6 @@ const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// Takes connections that have been admitted.
 pub(super) trait Place<T>: Send {
     fn take(&mut self, io: T, known: Known);
-
-    /// There are no more for the time being.
-    fn flush(&mut self) {}
 }
 
 /// A task for each connection, on the runtime that accepts them.
@@ -43,11 +40,9 @@ impl<S: Service, T: Stream> Place<T> for Tasks<S> {
 
 /// Accepts until the server stops. The listener is closed before this returns.
 pub(super) async fn run<L: Listener>(mut listener: L, mut place: impl Place<L::Stream>, listening: Listening) {
-    let shared = listening.0.clone();
-    if shared.claim_sweeper() {
-        tokio::spawn(shared.clone().sweep());
-    }
-    let mut pause = Duration::ZERO;
+    let mut gate = Gate::new(listening);
+    let shared = gate.shared().clone();
+    shared.start_sweeper();
     let mut stopping = pin!(shared.until_stopping());
     loop {
         let mut accept = pin!(listener.accept());
@@ -55,39 +50,72 @@ pub(super) async fn run<L: Listener>(mut listener: L, mut place: impl Place<L::S
             if stopping.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(None);
             }
-            let polled = accept.as_mut().poll(cx);
-            if polled.is_pending() {
-                place.flush();
-            }
-            polled.map(Some)
+            accept.as_mut().poll(cx).map(Some)
         });
-        let Some(accepted) = next.await else { break };
-        match accepted {
-            Ok((io, peer)) => {
-                pause = Duration::ZERO;
-                match shared.admit(peer.clone()) {
-                    Ok(entry) => place.take(io, Known::new(shared.clone(), entry)),
-                    Err(why) => {
-                        debug!(target: "dinrail::server", server = %shared.options.name, %peer, why, "refused");
-                    }
+        match next.await {
+            None => break,
+            Some(Ok((io, peer))) => {
+                if let Some(known) = gate.admit(peer) {
+                    place.take(io, known);
                 }
             }
-            Err(error) if is_of_one_connection(&error) => {
-                debug!(target: "dinrail::server", server = %shared.options.name, %error, "a connection failed early");
-            }
-            Err(error) => {
-                pause = (pause * 2).clamp(Duration::from_millis(5), MAX_PAUSE);
-                warn!(
-                    target: "dinrail::server",
-                    server = %shared.options.name, %error,
-                    "cannot accept connections, trying again in {pause:?}; when it says too many open files, raise the limit (ulimit -n)"
-                );
-                tokio::time::sleep(pause).await;
+            Some(Err(error)) => {
+                let pause = gate.failed(&error);
+                if !pause.is_zero() && tokio::time::timeout(pause, stopping.as_mut()).await.is_ok() {
+                    break;
+                }
             }
         }
     }
     drop(listener);
-    drop(listening);
+    drop(gate);
+}
+
+/// What becomes of that which `accept` returns, wherever it is called.
+pub(super) struct Gate {
+    listening: Listening,
+    /// How long was waited after the last error, if no connection has come since.
+    pause: Duration,
+}
+
+impl Gate {
+    pub(super) fn new(listening: Listening) -> Self {
+        Self { listening, pause: Duration::ZERO }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.listening.0
+    }
+
+    /// Lets a connection in, if it may come in.
+    pub(super) fn admit(&mut self, peer: Peer) -> Option<Known> {
+        self.pause = Duration::ZERO;
+        let shared = self.shared();
+        match shared.admit(peer.clone()) {
+            Ok(entry) => Some(Known::new(shared.clone(), entry)),
+            Err(why) => {
+                debug!(target: "dinrail::server", server = %shared.options.name, %peer, why, "refused");
+                None
+            }
+        }
+    }
+
+    /// How long to wait after an error; zero when it is no concern of the next connection's.
+    pub(super) fn failed(&mut self, error: &io::Error) -> Duration {
+        let server = &self.listening.0.options.name;
+        if is_of_one_connection(error) {
+            debug!(target: "dinrail::server", %server, %error, "a connection failed early");
+            return Duration::ZERO;
+        }
+        self.pause = (self.pause * 2).clamp(Duration::from_millis(5), MAX_PAUSE);
+        warn!(
+            target: "dinrail::server",
+            %server, %error,
+            "cannot accept connections, trying again in {:?}; when it says too many open files, raise the limit (ulimit -n)",
+            self.pause
+        );
+        self.pause
+    }
 }
 
 /// A listener that the server counts, from before its task runs until it is closed, even when the task is cut off: a

@@ -221,6 +221,10 @@ impl Shared {
         let stamp = self.advance_clock();
         let rate = self.rates.as_ref().zip(address).map(|(rates, address)| rates.of(address));
         let mut table = self.table();
+        // A stop first says so, and then takes the table to end whoever is there.
+        if self.is_stopping() {
+            return Err("the server stops");
+        }
         if table.connections.len() >= self.options.max_connections && !self.make_room(&mut table) {
             self.counters.refused.fetch_add(1, Ordering::Relaxed);
             return Err("too many connections");
@@ -263,7 +267,7 @@ impl Shared {
     }
 
     /// Moves the coarse clock on, and closes connections that have been idle for too long, until the server stops.
-    pub(super) async fn sweep(self: Arc<Self>) {
+    async fn sweep(self: Arc<Self>) {
         let limit = self.options.idle_timeout;
         let period = limit.map_or(TICK, |limit| (limit / 8).clamp(Duration::from_millis(5), TICK));
         let limit = limit.map_or(u64::MAX, |limit| u64::try_from(limit.as_micros()).unwrap_or(u64::MAX));
@@ -300,9 +304,11 @@ impl Shared {
         self.counters.handshakes_failed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// `true` for the first of the server's loops that asks: one sweeper is enough.
-    pub(super) fn claim_sweeper(&self) -> bool {
-        !self.has_sweeper.swap(true, Ordering::Relaxed)
+    /// Starts the sweeper in the runtime that this runs in, unless there is one: one is enough for all loops.
+    pub(super) fn start_sweeper(self: &Arc<Self>) {
+        if !self.has_sweeper.swap(true, Ordering::Relaxed) {
+            tokio::spawn(self.clone().sweep());
+        }
     }
 
     pub(super) fn listener_started(&self) {

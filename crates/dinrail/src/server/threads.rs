@@ -1,7 +1,8 @@
 //! A server on threads of its own. Each of its loops has a listener, and the system spreads connections over them.
 //!
-//! A loop is two threads: one waits for events of sockets and answers what can be answered at once ([`event_loop`]), the
-//! other has a runtime, which accepts connections and serves those whose service takes its time.
+//! A loop is two threads: one waits for events of sockets, accepts connections and answers what can be answered at once
+//! ([`event_loop`]), the other has a runtime, which serves connections whose service takes its time. A server that needs
+//! the runtime for every connection has that thread alone.
 
 #[cfg(feature = "serial")]
 use std::future::Future;
@@ -15,8 +16,8 @@ use tokio::runtime::{Builder, Runtime};
 
 #[cfg(feature = "tls")]
 use super::accept::Place;
-use super::accept::{self, Listening};
-use super::event_loop;
+use super::accept::{self, Listening, Tasks};
+use super::event_loop::{self, Acceptor};
 use super::line::Wire;
 use super::shared::Shared;
 use crate::Error;
@@ -35,21 +36,29 @@ pub(super) fn spawn<S: Service>(
         let (service, shared) = (service.clone(), shared.clone());
         let listening = Listening::new(&shared);
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let listener = adopt(socket, &runtime, &shared)?;
         let name = format!("{}-{number}", shared.options.name);
-        let sockets = event_loop::start(&name, service.clone(), runtime.handle().clone())?;
-        thread::Builder::new().name(format!("{name}-accept")).spawn(move || {
-            runtime.block_on(async {
-                let wire = Wire::new(&shared.options, Burst::Never);
-                // A pause for a peer that asks too often needs a runtime's clock, and the loop speaks Modbus TCP only.
-                if shared.options.rate.is_some() || !wire.is_plain_tcp() {
-                    accept::run(listener, accept::Tasks { service, wire }, listening).await;
-                } else {
-                    accept::run(listener, sockets, listening).await;
-                }
-                shared.until_stopped().await;
-            });
-        })?;
+        let wire = Wire::new(&shared.options, Burst::Never);
+        // A pause for a peer that asks too often needs a runtime's clock, and the loop speaks Modbus TCP only.
+        if shared.options.rate.is_some() || !wire.is_plain_tcp() {
+            let listener = adopt(socket, &runtime, &shared)?;
+            thread::Builder::new().name(name).spawn(move || {
+                runtime.block_on(async {
+                    accept::run(listener, Tasks { service, wire }, listening).await;
+                    shared.until_stopped().await;
+                });
+            })?;
+        } else {
+            let acceptor = Acceptor::new(socket, listening);
+            let accepting = event_loop::start(&name, service, runtime.handle().clone(), acceptor)?;
+            thread::Builder::new().name(format!("{name}-tasks")).spawn(move || {
+                runtime.block_on(async {
+                    shared.start_sweeper();
+                    shared.until_stopping().await;
+                    drop(accepting);
+                    shared.until_stopped().await;
+                });
+            })?;
+        }
     }
     Ok(())
 }

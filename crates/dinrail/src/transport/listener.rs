@@ -74,8 +74,21 @@ impl TcpListener {
 
     /// Hands a listening socket to the runtime that this runs on.
     pub(crate) fn from_std(socket: std::net::TcpListener, options: &Options) -> io::Result<Self> {
-        let keep_alive = options.keep_alive.map(|time| TcpKeepalive::new().with_time(time));
-        Ok(Self { inner: tokio::net::TcpListener::from_std(socket)?, keep_alive })
+        Ok(Self { inner: tokio::net::TcpListener::from_std(socket)?, keep_alive: Self::keep_alive(options) })
+    }
+
+    /// What its connections are set up with.
+    pub(crate) fn keep_alive(options: &Options) -> Option<TcpKeepalive> {
+        options.keep_alive.map(|time| TcpKeepalive::new().with_time(time))
+    }
+
+    /// Sets up a connection that has been accepted.
+    pub(crate) fn set_up(socket: &SockRef<'_>, keep_alive: Option<&TcpKeepalive>) {
+        // One that cannot be set up has ended already; its reads will tell.
+        let _ = socket.set_tcp_nodelay(true);
+        if let Some(keep_alive) = keep_alive {
+            let _ = socket.set_tcp_keepalive(keep_alive);
+        }
     }
 
     /// Takes the socket away from the runtime.
@@ -89,11 +102,7 @@ impl Listener for TcpListener {
 
     async fn accept(&mut self) -> io::Result<(TcpStream, Peer)> {
         let (stream, address) = self.inner.accept().await?;
-        // A connection that cannot be set up has ended already; its reads will tell.
-        let _ = stream.set_nodelay(true);
-        if let Some(keep_alive) = &self.keep_alive {
-            let _ = SockRef::from(&stream).set_tcp_keepalive(keep_alive);
-        }
+        Self::set_up(&SockRef::from(&stream), self.keep_alive.as_ref());
         Ok((stream, Peer::at(address)))
     }
 }
