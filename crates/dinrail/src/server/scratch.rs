@@ -18,12 +18,27 @@ pub(super) struct Scratch {
     pub(super) end: usize,
     /// How many of them are sent.
     pub(super) sent: usize,
+    /// Why no more requests were answered for now, as long as replies are on their way.
+    pub(super) stopped: Option<Stopped>,
     /// Requests answered.
     pub(super) requests: u64,
     /// Those answered with an exception.
     pub(super) exceptions: u64,
     pub(super) input: [u8; INPUT],
     pub(super) output: [u8; OUTPUT],
+}
+
+/// Why no more requests of a batch are answered for now.
+#[derive(Clone, Copy)]
+pub(super) enum Stopped {
+    /// Replies must be sent first.
+    NoRoom,
+    /// There is no whole request any more.
+    Incomplete,
+    /// The next one is not answered at once.
+    Slow,
+    /// A length field that cannot be.
+    Unframeable(u16),
 }
 
 thread_local! {
@@ -46,6 +61,7 @@ impl Scratch {
             used: 0,
             end: 0,
             sent: 0,
+            stopped: None,
             requests: 0,
             exceptions: 0,
             input: [0; INPUT],
@@ -60,7 +76,7 @@ impl Scratch {
 
     /// Begins with the first `filled` bytes of the input.
     pub(super) fn begin(&mut self, filled: usize) {
-        (self.filled, self.used, self.end, self.sent) = (filled, 0, 0, 0);
+        (self.filled, self.used, self.end, self.sent, self.stopped) = (filled, 0, 0, 0, None);
         (self.requests, self.exceptions) = (0, 0);
     }
 

@@ -11,7 +11,7 @@ use tokio::time::Sleep;
 use super::ask::{Asker, finish_frame};
 use super::{End, HEADER, Left, Line, MAX_FRAME};
 use crate::proto::adu::{self, Decoded};
-use crate::server::scratch::Scratch;
+use crate::server::scratch::{Scratch, Stopped};
 use crate::service::Service;
 use crate::transport::Stream;
 
@@ -112,17 +112,27 @@ impl Scratch {
         service: &S,
     ) -> Poll<Result<bool, End>> {
         loop {
-            // Once for the whole batch, since it is not free; a panic is answered, and the batch goes on behind it.
-            let stopped = match catch_unwind(AssertUnwindSafe(|| self.answer(line, service))) {
-                Ok(stopped) => stopped,
-                Err(panic) => {
-                    self.answer_panic(line, service, &*panic);
-                    continue;
-                }
+            let stopped = match self.stopped {
+                // The peer did not read just now. Nothing is asked or told twice for that.
+                Some(stopped) => stopped,
+                // Once for the whole batch, since it is not free; a panic is answered, and the batch goes on behind it.
+                None => match catch_unwind(AssertUnwindSafe(|| self.answer(line, service))) {
+                    Ok(stopped) => {
+                        if self.end > 0 {
+                            line.tell_sending(&self.output[..self.end]);
+                        }
+                        stopped
+                    }
+                    Err(panic) => {
+                        self.answer_panic(line, service, &*panic);
+                        continue;
+                    }
+                },
             };
             if self.end > 0 {
+                self.stopped = Some(stopped);
                 ready!(line.poll_send(cx, &self.output[..self.end], &mut self.sent))?;
-                (self.sent, self.end) = (0, 0);
+                (self.sent, self.end, self.stopped) = (0, 0, None);
             }
             match stopped {
                 Stopped::NoRoom => {}
@@ -139,9 +149,6 @@ impl Scratch {
     /// Answers requests for as long as there are whole ones, and room for replies.
     fn answer<S: Service>(&mut self, line: &Line<impl Stream>, service: &S) -> Stopped {
         let asker = Asker { service, shared: &line.known.shared, peer: line.known.entry.peer(), broadcast: false };
-        if self.sent > 0 {
-            return Stopped::NoRoom;
-        }
         let mut rest = &self.input[self.used..self.filled];
         let mut room = &mut self.output[self.end..];
         // Slices that get shorter, and a frame whose length the compiler knows, need the fewest checks.
@@ -185,16 +192,4 @@ impl Scratch {
             self.used += length;
         }
     }
-}
-
-/// Why no more requests are answered for now.
-enum Stopped {
-    /// Replies must be sent first.
-    NoRoom,
-    /// There is no whole request any more.
-    Incomplete,
-    /// The next one is not answered at once.
-    Slow,
-    /// A length field that cannot be.
-    Unframeable(u16),
 }

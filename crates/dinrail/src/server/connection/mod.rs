@@ -7,6 +7,8 @@
 
 mod ask;
 mod immediate;
+#[cfg(test)]
+mod tests;
 mod waiting;
 
 use std::any::Any;
@@ -136,13 +138,16 @@ impl<T: Stream> Line<T> {
         }
     }
 
+    /// Tells the hooks what is about to be sent; once, before the first `poll_send` of it.
+    #[inline]
+    pub(super) fn tell_sending(&self, bytes: &[u8]) {
+        self.known.shared.tell(|hooks| hooks.sending(self.known.entry.peer(), bytes));
+    }
+
     /// Writes `bytes[*sent..]`. While the peer does not read, nothing more is read from it, so memory stays bounded; and
     /// the connection counts as idle meanwhile.
     #[inline(always)] // once a request: worth 20 instructions
     pub(super) fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8], sent: &mut usize) -> Poll<Result<(), End>> {
-        if *sent == 0 {
-            self.known.shared.tell(|hooks| hooks.sending(self.known.entry.peer(), bytes));
-        }
         while *sent < bytes.len() {
             match self.poll_write(cx, &bytes[*sent..]) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into())),

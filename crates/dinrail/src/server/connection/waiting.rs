@@ -32,6 +32,7 @@ pub(super) async fn serve<S: Service>(line: &mut Line<impl Stream>, service: &Ar
         exchanges: VecDeque::new(),
         replies: Vec::new(),
         sent: 0,
+        sending: false,
         pause: None,
     };
     batch.give_back();
@@ -55,6 +56,8 @@ struct Progress {
     /// Replies that are ready; the first `sent` bytes of them are sent.
     replies: Vec<u8>,
     sent: usize,
+    /// They are on their way: no others are put behind them while the peer does not read.
+    sending: bool,
     /// The peer has asked too often.
     pause: Option<Pin<Box<Sleep>>>,
 }
@@ -76,12 +79,15 @@ impl Progress {
             self.begin(line, service);
             self.work(cx, line);
             if !self.replies.is_empty() {
+                if !std::mem::replace(&mut self.sending, true) {
+                    line.tell_sending(&self.replies);
+                }
                 match ready!(line.poll_send(cx, &self.replies, &mut self.sent)) {
                     Ok(()) => {}
                     Err(end) => return Poll::Ready(end),
                 }
                 self.replies.clear();
-                self.sent = 0;
+                (self.sent, self.sending) = (0, false);
             }
             if self.exchanges.is_empty() {
                 if let Some(length) = self.unframeable {
@@ -147,8 +153,7 @@ impl Progress {
             }
         }
         let (mut requests, mut exceptions) = (0, 0);
-        // While replies are on their way no others are put behind them: the peer does not read.
-        while self.sent == 0
+        while !self.sending
             && let Some(Exchange::Done(frame)) = self.exchanges.front()
         {
             requests += 1;

@@ -259,6 +259,7 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
     async fn send(&mut self, length: usize) -> Result<(), End> {
         let mut sent = 0;
         let (line, frame) = (&mut *self.line, &self.frame[..length]);
+        line.tell_sending(frame);
         poll_fn(|cx| line.poll_send(cx, frame, &mut sent)).await?;
         self.active = Instant::now();
         if self.wire.echo {
