@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // in a test, an unwrap is an assertion
 
+mod accepting;
 mod hostile;
 mod limits;
 mod on_threads;

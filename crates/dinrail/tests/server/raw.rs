@@ -24,6 +24,11 @@ impl Raw {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = soon(TcpStream::connect(address)).await.expect("the server listens");
         stream.set_nodelay(true).expect("a fresh socket");
+        Self::over(stream)
+    }
+
+    /// Over a connection that is there.
+    pub(crate) fn over(stream: TcpStream) -> Self {
         Self { stream, transaction: 0 }
     }
 

@@ -99,9 +99,7 @@ fn spawn<S: Service>(first: std::net::UdpSocket, service: &Arc<S>, shared: &Arc<
 
 /// Answers datagrams until the server stops. No error ends it.
 async fn run<S: Service>(socket: UdpSocket, service: Arc<S>, shared: Arc<Shared>, listening: Listening) {
-    if shared.claim_sweeper() {
-        tokio::spawn(shared.clone().sweep());
-    }
+    shared.start_sweeper();
     let mut stopping = pin!(shared.until_stopping());
     let mut work = Work::new(Arc::new(socket), service, shared.clone());
     let mut input = vec![0; INPUT].into_boxed_slice();
