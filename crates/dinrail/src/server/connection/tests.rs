@@ -42,7 +42,7 @@ impl AsyncRead for Told {
 
 impl AsyncWrite for Told {
     fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let Some(most) = self.writes.lock().unwrap().pop() else {
+        let Some(most) = self.writes.lock().expect("no holder panics").pop() else {
             return Poll::Pending;
         };
         let length = most.min(bytes.len());
@@ -64,11 +64,11 @@ struct Seen(Arc<Mutex<Vec<String>>>);
 
 impl Seen {
     fn add(&self, event: String) {
-        self.0.lock().unwrap().push(event);
+        self.0.lock().expect("no holder panics").push(event);
     }
 
     fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock().unwrap())
+        std::mem::take(&mut *self.0.lock().expect("no holder panics"))
     }
 }
 
@@ -129,9 +129,9 @@ fn a_request_that_waits_behind_replies_is_asked_and_told_once() {
     assert!(poll(&mut line).is_pending(), "the peer does not read");
     assert_eq!(seen.take(), ["request 3", "asked 3", "request 6", "asked 6", "sending 11"]);
     assert!(poll(&mut line).is_pending());
-    writes.lock().unwrap().push(3);
+    writes.lock().expect("no holder panics").push(3);
     assert!(poll(&mut line).is_pending(), "it has read a little");
-    writes.lock().unwrap().push(100);
+    writes.lock().expect("no holder panics").push(100);
     let Poll::Ready(Left::Slow(batch)) = poll(&mut line) else { panic!("the write is to be waited for") };
     assert_eq!(batch.rest(), WRITE);
     assert_eq!(line.io.written, [0, 1, 0, 0, 0, 5, 1, 3, 2, 0, 42]);
@@ -141,28 +141,34 @@ fn a_request_that_waits_behind_replies_is_asked_and_told_once() {
 
 #[test]
 fn replies_are_told_once_and_later_ones_after_them() {
-    let seen = Seen::default();
-    let allowed = Arc::new(AtomicBool::new(true));
-    let service = Arc::new(Halting { seen: seen.clone(), allowed: allowed.clone() });
-    let options = Options::default().with_concurrency(4usize).with_request_deadline(None);
-    let (mut line, writes) = line(Vec::new(), &seen, options);
-    let mut batch = Scratch::take();
-    batch.input[..12].copy_from_slice(&WRITE);
-    batch.begin(12);
-    let mut serve = pin!(async {
-        let end = waiting::serve(&mut line, &service, batch).await;
-        line.known.log(&end);
-    });
-    let mut poll = || serve.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-    assert!(poll().is_pending());
-    assert_eq!(seen.take(), ["sending 12"]);
-    for _ in 0..3 {
-        assert!(poll().is_pending(), "the peer does not read");
+    for concurrency in [1usize, 4] {
+        let seen = Seen::default();
+        let service = Arc::new(Halting { seen: seen.clone(), allowed: Arc::new(AtomicBool::new(true)) });
+        let options = Options::default().with_concurrency(concurrency).with_request_deadline(None);
+        let (mut line, writes) = line(Vec::new(), &seen, options);
+        let mut batch = Scratch::take();
+        batch.input[..24].copy_from_slice(&[WRITE, WRITE].concat());
+        batch.begin(if concurrency == 1 { 24 } else { 12 });
+        let mut serve = pin!(async {
+            let end = waiting::serve(&mut line, &service, batch).await;
+            line.known.log(&end);
+        });
+        let mut poll = || serve.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(poll().is_pending());
+        assert_eq!(seen.take().last().map(String::as_str), Some("sending 12"));
+        for _ in 0..3 {
+            assert!(poll().is_pending(), "the peer does not read");
+        }
+        writes.lock().expect("no holder panics").push(5);
+        assert!(poll().is_pending(), "it has read a little");
+        // The second request is begun meanwhile, and told; its reply waits.
+        let sent = |seen: &Seen| seen.take().iter().filter(|event| event.starts_with("sending")).count();
+        assert_eq!(sent(&seen), 0);
+        writes.lock().expect("no holder panics").extend([100, 100]);
+        assert!(poll().is_pending(), "there is no other request");
+        assert_eq!(
+            (sent(&seen), writes.lock().expect("no holder panics").len()),
+            if concurrency == 1 { (1, 0) } else { (0, 1) }
+        );
     }
-    writes.lock().unwrap().push(5);
-    assert!(poll().is_pending(), "it has read a little");
-    assert_eq!(seen.take(), [""; 0]);
-    writes.lock().unwrap().push(100);
-    assert!(poll().is_pending(), "there is no other request");
-    assert_eq!(seen.take(), [""; 0]);
 }

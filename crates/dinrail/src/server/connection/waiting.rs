@@ -88,6 +88,10 @@ impl Progress {
                 }
                 self.replies.clear();
                 (self.sent, self.sending) = (0, false);
+                // What became ready meanwhile is next; nothing else would wake this for it.
+                if let Some(Exchange::Done(_)) = self.exchanges.front() {
+                    continue;
+                }
             }
             if self.exchanges.is_empty() {
                 if let Some(length) = self.unframeable {
