@@ -72,15 +72,21 @@ async fn s000_9_a_graceful_stop_answers_what_is_in_flight_and_cuts_off_what_take
 #[tokio::test]
 async fn s000_9_a_stop_answers_a_request_that_came_behind_another_and_is_being_worked_on() {
     for threads in [None, Some(1)] {
-        let service = read_only(|read: Read| async move {
-            tokio::time::sleep(Duration::from_millis(read.address.into())).await;
-            Ok(vec![read.address; read.count.into()])
+        let begun = Arc::new(AtomicUsize::new(0));
+        let counted = begun.clone();
+        let service = read_only(move |read: Read| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            async move {
+                tokio::time::sleep(Duration::from_millis(read.address.into())).await;
+                Ok(vec![read.address; read.count.into()])
+            }
         });
         let server = Server::tcp("127.0.0.1:0", service).with_options(Options::default().with_threads(threads));
         let mut master = Raw::connect(server.start().await.unwrap()).await;
         let burst = [crate::raw::frame(1, 1, &read(3, 50, 1)), crate::raw::frame(2, 1, &read(3, 300, 1))];
         master.send(&burst.concat()).await;
         assert_eq!(master.reply().await.0, 1);
+        until("the second is being worked on", || begun.load(Ordering::SeqCst) == 2).await;
         let (report, (transaction, _, reply)) = tokio::join!(server.stop(), master.reply());
         assert_eq!((transaction, registers(&reply)), (2, vec![300]), "in flight, so answered");
         assert_eq!((report.drained, report.aborted), (1, 0));
