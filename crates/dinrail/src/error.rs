@@ -131,8 +131,8 @@ impl fmt::Display for Error {
             }
             Self::Connect { peer, source } => {
                 write!(f, "cannot connect to {peer}: {source}")?;
-                // Refusals of TLS say themselves what to do.
-                if source.kind() != io::ErrorKind::InvalidData {
+                // Refusals of TLS, and serial ports, say themselves what to do.
+                if source.kind() != io::ErrorKind::InvalidData && !is_port_fault(source) {
                     f.write_str("; is the device on, and are host and port right?")?;
                 }
             }
@@ -149,6 +149,7 @@ impl fmt::Display for Error {
             Self::Bind { address, source } => {
                 write!(f, "cannot listen on {address}: {source}")?;
                 match source.kind() {
+                    _ if is_port_fault(source) => {}
                     io::ErrorKind::AddrInUse => {
                         f.write_str("; another program listens there: stop it or take another port")?
                     }
@@ -166,6 +167,17 @@ impl fmt::Display for Error {
         // An exception says what it means; what was asked is not known here.
         let unknown = self.outcome_unknown() && self.exception().is_none();
         if unknown { f.write_str("; whether the write was done is unknown") } else { Ok(()) }
+    }
+}
+
+/// Whether it is about a serial port: those say what to do themselves.
+fn is_port_fault(source: &io::Error) -> bool {
+    #[cfg(feature = "serial")]
+    return crate::transport::is_port_fault(source);
+    #[cfg(not(feature = "serial"))]
+    {
+        let _ = source;
+        false
     }
 }
 

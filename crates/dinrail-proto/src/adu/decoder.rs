@@ -35,6 +35,7 @@ pub enum Side {
 ///   do not depend on the pieces in which the bytes come. Garbage that looks like the start of a frame can hold up the
 ///   good frame behind it until as many bytes have come or the burst ends; then that frame is found. At the end of a
 ///   burst, what is left is also a frame when its CRC is right as a whole: that frames functions without a known length.
+///   Unless a frame of known length stands at the very end: then the rest was noise, right by chance.
 /// - ASCII: from a colon to CR and the delimiter, digits of either case, right LRC.
 /// - Bare PDUs: as many bytes as function and counts imply, or the burst; see [`Framing::Pdu`].
 /// - Binary: from a brace to a closing one, with a right CRC, and anything that pymodbus sends; see [`Framing::Binary`].
@@ -44,9 +45,9 @@ pub enum Side {
 /// # Work
 /// It is bounded for each call and for each byte dropped, so garbage cannot make it grow with what came before. RTU: up
 /// to five passes of the CRC over at most 256 bytes each, one or two for most functions; with an [expected](Expected)
-/// reply, a look at each byte of the window besides. ASCII: at most 513 bytes are looked at for each call, and those
-/// that are dropped. Binary: one pass of the CRC over at most 510 bytes for each opening brace that is dropped. TCP: the
-/// header.
+/// reply, or a frame of no known length at the end of a burst, a look at each byte of the window besides. ASCII: at most
+/// 513 bytes are looked at for each call, and those that are dropped. Binary: one pass of the CRC over at most 510 bytes
+/// for each opening brace that is dropped. TCP: the header.
 #[derive(Clone, Copy, Debug)]
 pub struct Decoder {
     framing: Framing,
@@ -152,6 +153,27 @@ impl Decoder {
             Framing::Binary => binary::decode_expected(bytes, at_end, expected),
             Framing::Pdu => bare::decode_expected(self.custom, bytes, at_end, expected),
             Framing::Tcp | Framing::Ascii | Framing::Custom(_) => self.decode(bytes, at_end),
+        }
+    }
+
+    /// Where the last whole frame ends in `bytes`, if the pause that a line makes is the end of a burst; `None` when there
+    /// is none. For lines whose drivers hand out one burst in pieces: what is whole can be [decoded](Self::decode) up to
+    /// there, `at_end`, and the rest given more time. Only RTU needs that; other framings say where a frame ends.
+    pub fn whole_until(&self, bytes: &[u8]) -> Option<usize> {
+        if self.framing != Framing::Rtu {
+            return None;
+        }
+        let rules = self.rtu_rules();
+        let (mut at, mut end) = (0, None);
+        loop {
+            match rtu::decode(&rules, &bytes[at..], true) {
+                Decoded::Frame { length, .. } => {
+                    at += length;
+                    end = Some(at);
+                }
+                Decoded::Skip { length, .. } => at += length,
+                Decoded::Incomplete | Decoded::Unframeable { .. } => return end,
+            }
         }
     }
 

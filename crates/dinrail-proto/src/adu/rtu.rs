@@ -102,12 +102,18 @@ impl Rules {
         };
         match verdict {
             // Too short for what it claims to be, or of an unknown length: as a whole it may still be a frame.
-            Verdict::Undecided if at_end && (LEAST..=MOST).contains(&bytes.len()) && crc16(bytes) == 0 => {
-                Verdict::Frame(bytes.len())
-            }
+            Verdict::Undecided if at_end && self.is_whole(bytes) => Verdict::Frame(bytes.len()),
             Verdict::Undecided if at_end => Verdict::Cut,
             verdict => verdict,
         }
+    }
+
+    /// Whether these bytes, up to the end of a burst, are a frame of no known length. One checksum in 65,536 is right by
+    /// chance, and noise is tried at each of its offsets: a frame of known length at the very end counts for more. (A frame
+    /// that was put into another one does not stand at the end: the checksum of the other does.)
+    fn is_whole(&self, bytes: &[u8]) -> bool {
+        let stands_at_end = |at| self.look(&bytes[at..], false) == Verdict::Frame(bytes.len() - at);
+        (LEAST..=MOST).contains(&bytes.len()) && crc16(bytes) == 0 && !(1..=bytes.len() - LEAST).any(stands_at_end)
     }
 
     const fn is_plausible(&self, unit: u8) -> bool {

@@ -187,6 +187,22 @@ fn an_echo_of_unusual_length_needs_no_silence() {
 }
 
 #[test]
+fn noise_that_is_right_by_chance_does_not_swallow_the_frame_behind_it() {
+    let request = rtu(&[7, 3, 0, 0, 0, 2]);
+    // Two bytes make any checksum right: here that of noise and request together.
+    let noise = (0..=u16::MAX).map(|word| [5, 0x41, word.to_be_bytes()[0], word.to_be_bytes()[1]]);
+    let burst = noise.map(|noise| [&noise[..], &request].concat()).find(|burst| crc16(burst) == 0);
+    let burst = burst.expect("one of them is right");
+    let decoder = Decoder::new(Framing::Rtu, Side::Bus);
+    assert_eq!(decoder.whole_until(&burst), Some(burst.len()));
+    let found = [Seen::Skip(4, Discard::Broken), Seen::Frame(7, std::vec![3, 0, 0, 0, 2])];
+    assert_eq!(all(&decoder, &burst, true), (found.into(), 0));
+    // A frame that carries another is one frame: its own checksum stands at the end.
+    let tunnel = rtu(&[&[5, 0x41][..], &request].concat());
+    assert_eq!(all(&decoder, &tunnel, true), (std::vec![Seen::Frame(5, tunnel[1..tunnel.len() - 2].to_vec())], 0));
+}
+
+#[test]
 fn ascii_frames_end_where_they_say() {
     let decoder = Decoder::new(Framing::Ascii, Side::Requests);
     let adu = Adu { transaction: 0, unit: UnitId(1), pdu: &[3, 0, 0, 0, 10] };

@@ -3,7 +3,7 @@
 use super::outcome::Mismatch;
 use super::slot::{CallId, Stage, verify};
 use super::{Connection, Unframeable, bits, lowest};
-use crate::adu::{Decoded, Expected, MAX_ADU, decode_mbap, decode_tcp};
+use crate::adu::{Decoded, Decoder, Expected, MAX_ADU, decode_mbap, decode_tcp};
 use crate::error::ReplyError;
 use crate::{Adu, Instant};
 
@@ -55,6 +55,17 @@ impl<const N: usize> Connection<N> {
         self.stale = 0;
     }
 
+    /// The line has paused, and more of this burst may come or not: takes what is whole if it does not, and returns how many
+    /// of the bytes, shown before and not consumed, that are. The rest is shown again, with more behind it or to
+    /// [`end_of_burst`](Self::end_of_burst).
+    pub fn pause(&mut self, bytes: &mut [u8]) -> usize {
+        let Some(end) = self.present_decoder().whole_until(bytes) else { return 0 };
+        // Only RTU has this, and there every byte can be followed by a frame.
+        let used = self.consume(&mut bytes[..end], true).unwrap_or(end);
+        self.unconsumed = bytes.len() - used;
+        used
+    }
+
     /// Takes frames from the front until none is complete, and returns how many bytes were used.
     fn consume(&mut self, bytes: &mut [u8], at_end: bool) -> Result<usize, Unframeable> {
         if self.plain {
@@ -100,14 +111,23 @@ impl<const N: usize> Connection<N> {
         }
     }
 
+    /// The decoder for what is awaited now.
+    fn present_decoder(&self) -> Decoder {
+        match lowest(self.open) {
+            // A unit of the reserved range is only heard when it was asked.
+            Some(index) if self.options.takes_turns() && !self.slots[index].unit.is_serial_device() => {
+                self.decoder.with_reserved_units()
+            }
+            _ => self.decoder,
+        }
+    }
+
     fn decode<'b>(&self, bytes: &'b mut [u8], at_end: bool) -> Decoded<'b> {
         let slot = match lowest(self.open) {
             Some(index) if self.options.takes_turns() => &self.slots[index],
             _ => return self.decoder.decode(bytes, at_end),
         };
-        // A unit of the reserved range is only heard when it was asked.
-        let reserved = !slot.unit.is_serial_device();
-        let decoder = if reserved { self.decoder.with_reserved_units() } else { self.decoder };
+        let decoder = self.present_decoder();
         // Without silence nothing but the reply itself shows that what stands before it is noise.
         match Expected::reply_to(slot.unit, slot.pdu.as_bytes()) {
             Some(expected) if self.options.frame_gap.is_zero() => decoder.decode_expected(bytes, at_end, &expected),

@@ -289,3 +289,28 @@ fn silencing_a_device_is_not_answered() {
     started(&mut connection, &read(0, 1));
     assert!(sent(&mut connection, at(100)).is_some(), "no quarantine");
 }
+
+#[test]
+fn a_pause_takes_what_is_whole_and_keeps_the_rest() {
+    let mut connection = rtu();
+    let call = started(&mut connection, &read(0, 1));
+    sent(&mut connection, at(0)).expect("a request");
+    let reply = from(UNIT, &[3, 2, 0, 9]);
+    // An adapter hands out the reply in two pieces.
+    let mut bytes = reply[..4].to_vec();
+    assert_eq!(connection.handle_input(at(10), &mut bytes), Ok(0));
+    assert_eq!(connection.pause(&mut bytes), 0, "it may be going on");
+    bytes.extend_from_slice(&reply[4..]);
+    assert_eq!(connection.handle_input(at(26), &mut bytes), Ok(reply.len()));
+    assert_eq!(connection.take(call), response(&[3, 2, 0, 9]));
+    assert_eq!(connection.stats().noise, 0);
+
+    // What looks like the beginning of a long reply holds up the good one behind it until there is a pause.
+    let call = started(&mut connection, &read(1, 1));
+    sent(&mut connection, at(40)).expect("a request");
+    let mut bytes = [&[UNIT.0, 3, 250, 1][..], &reply, &[UNIT.0, 3]].concat();
+    assert_eq!(connection.handle_input(at(50), &mut bytes), Ok(0));
+    assert_eq!(connection.pause(&mut bytes), 4 + reply.len());
+    assert_eq!(connection.take(call), response(&[3, 2, 0, 9]));
+    assert_eq!(connection.stats().noise, 4);
+}

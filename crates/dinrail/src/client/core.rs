@@ -19,7 +19,7 @@ use super::queue::Queue;
 use super::{Options, Stats};
 use crate::proto::client::{CallId, Connection};
 use crate::proto::{Framing, Instant, Request, UnitId};
-use crate::transport::Burst;
+use crate::transport::{Burst, patience};
 
 /// How many calls can be with the protocol at a time; more wait in the [`Queue`].
 pub(super) const SLOTS: usize = 16;
@@ -108,8 +108,11 @@ pub(super) struct Core {
     callers: [Caller; SLOTS],
     pub(super) connection: Connection<SLOTS>,
     burst: Burst,
-    /// When what has come so far is a whole burst.
+    /// When what has come so far is looked at as a whole burst: at the first pause, and when nothing more will come.
     burst_end: Option<Instant>,
+    burst_over: Instant,
+    /// How long the rest of a frame may be in coming.
+    patience: Duration,
     /// Bytes of datagrams that were longer than any can be.
     cut: u64,
     pub(super) driver: Waker,
@@ -145,6 +148,8 @@ impl Core {
             send_room: if burst == Burst::EachRead { framing.max_adu() } else { room },
             burst,
             burst_end: None,
+            burst_over: Instant::ZERO,
+            patience: patience(framing),
             cut: 0,
             direct: depth == 1 && (burst == Burst::Never || (burst == Burst::EachRead && framing.has_transactions())),
             is_serial: !framing.has_transactions(),
@@ -392,7 +397,10 @@ impl Core {
         self.input.copy_within(used..end, 0);
         self.filled = end - used;
         self.burst_end = match self.burst {
-            Burst::Silence(gap) if self.filled > 0 => Some(now + gap),
+            Burst::Silence(gap) if self.filled > 0 => {
+                self.burst_over = now + gap.max(self.patience);
+                Some(now + gap)
+            }
             _ => None,
         };
         Ok(())
@@ -401,11 +409,25 @@ impl Core {
     /// Ends what is due at `now`: calls, and a burst that has been followed by silence.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         if self.burst_end.is_some_and(|end| end <= now) {
-            self.burst_end = None;
-            let filled = std::mem::take(&mut self.filled);
-            self.connection.end_of_burst(&mut self.input[..filled]);
+            self.end_burst(now);
         }
         self.connection.handle_timeout(now);
+    }
+
+    /// The line has been silent for a while: a part of a frame is kept for as long as its rest may come.
+    fn end_burst(&mut self, now: Instant) {
+        let filled = self.filled;
+        self.burst_end = None;
+        if now >= self.burst_over {
+            self.filled = 0;
+            return self.connection.end_of_burst(&mut self.input[..filled]);
+        }
+        let used = self.connection.pause(&mut self.input[..filled]);
+        self.input.copy_within(used..filled, 0);
+        self.filled = filled - used;
+        if self.filled > 0 {
+            self.burst_end = Some(self.burst_over);
+        }
     }
 
     /// Wakes those whose calls have ended, and those for whom there is a slot now.

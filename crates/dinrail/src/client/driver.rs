@@ -1,17 +1,17 @@
 //! The task behind a client: reads when nobody else does, sends what waits, keeps the one timer, and reconnects.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::Sleep;
 use tracing::{debug, info};
 
 use super::core::{Core, Link, Pump, Shared};
 use super::io::Io;
 use super::{Backoff, Options};
+use crate::timer::Timer;
 use crate::transport::{Burst, Connect};
 
 /// A connection that ends sooner, and over which nothing has come, was refused in fact.
@@ -34,18 +34,18 @@ pub(super) async fn run<C: Connect>(shared: Arc<Shared>, connector: C, options: 
     let guard = CloseOnDrop(shared);
     let shared = &*guard.0;
     let mut first = !matches!(shared.lock().link, Link::Up(_));
-    let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
+    let mut timer = if connector.is_real_time() { Timer::exact() } else { Timer::coarse() };
     // Brief connections in a row over which nothing has come: a peer that accepts and closes is not worth a storm.
     let mut useless = 0u32;
     loop {
         if first {
             // A lazy client connects when it is first used.
-            if while_down(shared, timer.as_mut(), poll_fn(|_| used(shared))).await.is_none() {
+            if while_down(shared, &mut timer, poll_fn(|_| used(shared))).await.is_none() {
                 return;
             }
         } else {
             let since = tokio::time::Instant::now();
-            poll_fn(|cx| poll_up(shared, cx, timer.as_mut())).await;
+            poll_fn(|cx| poll_up(shared, cx, &mut timer)).await;
             // One that nobody has used for a while and that the peer then closes is as good as any. And where nothing is
             // sent to connect, the next one costs the peer nothing before it is used.
             let useful = since.elapsed() >= BRIEF || connector.burst() == Burst::EachRead || shared.lock().heard;
@@ -57,7 +57,7 @@ pub(super) async fn run<C: Connect>(shared: Arc<Shared>, connector: C, options: 
             (false, None) => return give_up(shared),
         };
         let lost = (!first).then_some(useless);
-        if !connect(shared, timer.as_mut(), &connector, &options, backoff, lost).await {
+        if !connect(shared, &mut timer, &connector, &options, backoff, lost).await {
             return;
         }
         first = false;
@@ -67,8 +67,8 @@ pub(super) async fn run<C: Connect>(shared: Arc<Shared>, connector: C, options: 
 /// Drives a client over a stream that cannot be made again.
 pub(super) async fn run_once(shared: Arc<Shared>) {
     let guard = CloseOnDrop(shared);
-    let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
-    poll_fn(|cx| poll_up(&guard.0, cx, timer.as_mut())).await;
+    let mut timer = Timer::coarse();
+    poll_fn(|cx| poll_up(&guard.0, cx, &mut timer)).await;
     give_up(&guard.0);
 }
 
@@ -89,7 +89,7 @@ fn used(shared: &Shared) -> Poll<()> {
 /// again until it works. `false` when the client was closed.
 async fn connect<C: Connect>(
     shared: &Shared,
-    mut timer: Pin<&mut Sleep>,
+    timer: &mut Timer,
     connector: &C,
     options: &Options,
     backoff: Backoff,
@@ -104,11 +104,11 @@ async fn connect<C: Connect>(
     loop {
         if lost || tries > 0 {
             let wait = tokio::time::sleep(backoff.wait(tries));
-            if while_down(shared, timer.as_mut(), wait).await.is_none() {
+            if while_down(shared, timer, wait).await.is_none() {
                 return false;
             }
         }
-        match while_down(shared, timer.as_mut(), attempt(connector, options)).await {
+        match while_down(shared, timer, attempt(connector, options)).await {
             None => return false,
             Some(Ok(stream)) => {
                 let mut core = shared.lock();
@@ -143,7 +143,7 @@ pub(super) async fn attempt<C: Connect>(connector: &C, options: &Options) -> std
 
 /// Waits for `done` while there is no connection, and meanwhile ends the calls that have waited for one long enough.
 /// `None` when the client was closed.
-async fn while_down<F: Future>(shared: &Shared, mut timer: Pin<&mut Sleep>, done: F) -> Option<F::Output> {
+async fn while_down<F: Future>(shared: &Shared, timer: &mut Timer, done: F) -> Option<F::Output> {
     let mut done = pin!(done);
     poll_fn(|cx| {
         {
@@ -162,9 +162,9 @@ async fn while_down<F: Future>(shared: &Shared, mut timer: Pin<&mut Sleep>, done
             let mut core = shared.lock();
             let now = core.now();
             let Some(at) = core.refuse_impatient(now) else { return Poll::Pending };
-            timer.as_mut().reset(core.moment(at));
+            timer.reset(core.moment(at));
             drop(core);
-            if timer.as_mut().poll(cx).is_pending() {
+            if timer.poll(cx).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -173,7 +173,7 @@ async fn while_down<F: Future>(shared: &Shared, mut timer: Pin<&mut Sleep>, done
 }
 
 /// Drives a connection; ready when it has ended.
-fn poll_up(shared: &Shared, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<()> {
+fn poll_up(shared: &Shared, cx: &mut Context<'_>, timer: &mut Timer) -> Poll<()> {
     let mut core = shared.lock();
     core.driver.clone_from(cx.waker());
     core.driver_woken = false;
@@ -192,8 +192,8 @@ fn poll_up(shared: &Shared, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) ->
         let next = core.next_deadline().filter(|at| core.armed.is_none_or(|armed| armed > *at));
         let Some(at) = next else { return Poll::Pending };
         core.armed = Some(at);
-        timer.as_mut().reset(core.moment(at));
-        if timer.as_mut().poll(cx).is_pending() {
+        timer.reset(core.moment(at));
+        if timer.poll(cx).is_pending() {
             return Poll::Pending;
         }
     }

@@ -115,7 +115,8 @@ impl Client {
         Self::spawn(peer, connector, options, Link::Down)
     }
 
-    fn spawn(peer: Arc<str>, connector: impl Connect, options: Options, link: Link) -> Self {
+    fn spawn(peer: Arc<str>, connector: impl Connect, mut options: Options, link: Link) -> Self {
+        options.local_echo |= connector.has_local_echo();
         let (framing, burst) = (connector.framing(), connector.burst());
         let core = Core::new(&options, framing, burst, connector.byte_time(), link);
         let (client, shared) = Self::new(peer, core, framing, &options);

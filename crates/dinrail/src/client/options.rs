@@ -32,7 +32,8 @@ pub struct Options {
     pub broadcast_delay: Duration,
     /// Serial: how long a unit that gave no answer is left alone; `None`, the default, for as long as the timeout.
     pub quarantine: Option<Duration>,
-    /// Serial: whether the line repeats what is sent. Default false.
+    /// Serial: whether the line repeats what is sent. Default false; a serial port says so itself
+    /// ([`Serial::with_local_echo`](crate::transport::Serial::with_local_echo)).
     pub local_echo: bool,
     /// RTU and bare PDUs: how long replies are whose functions the specification does not define. Default none.
     pub custom_lengths: &'static [CustomLength],

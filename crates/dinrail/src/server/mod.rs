@@ -107,8 +107,8 @@ impl<S: Service> Server<S> {
 
 #[cfg(feature = "serial")]
 impl<S: Service> Server<S, crate::transport::Serial> {
-    /// A server on a serial port that asks `service`. It serves every unit unless [`Options::units`] names them: name
-    /// them where other devices share the line. A port that vanishes is opened again once it is back.
+    /// A server on a serial port that asks `service`. It serves the units that [`Options::units`] names, or those of a
+    /// service that knows [its units](Service::served_units), or every unit: name them where other devices share the line. A port that vanishes is opened again once it is back.
     pub fn serial(port: crate::transport::Serial, service: S) -> Self {
         Self::on(port, service)
     }
@@ -154,6 +154,7 @@ impl<S: Service, M: Medium> Server<S, M> {
         }
         let mut options = self.options.clone();
         self.medium.prepare(&mut options);
+        options.learn_units(&*self.service);
         options.check()?;
         let shared = Arc::new(Shared::new(options, self.hooks.clone()).with_diagnostics(&self.diagnostics));
         // When a part of it cannot be had, those that were started end.
@@ -291,8 +292,12 @@ pub async fn serve_line<S: Service>(
     burst: Burst,
     peer: Peer,
     service: S,
-    options: Options,
+    mut options: Options,
 ) -> Result<(), Error> {
+    if matches!(burst, Burst::Silence(_)) {
+        options.missing_units = MissingUnit::Ignore;
+    }
+    options.learn_units(&service);
     options.check()?;
     let shared = Arc::new(Shared::new(options, None));
     let entry = shared.admit(peer).map_err(|_| Error::Option("this peer is not on the list of allowed addresses"))?;

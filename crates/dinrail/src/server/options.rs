@@ -8,6 +8,7 @@ use super::DiagnosticsMode;
 use crate::Error;
 use crate::proto::adu::CustomLength;
 use crate::proto::{ExceptionCode, Framing, UnitId};
+use crate::service::Service;
 
 /// Options of a server; [`Default`] is meant for a plant: bounded, and with nothing that surprises a master.
 #[derive(Clone, Debug)]
@@ -164,6 +165,13 @@ impl Options {
     pub fn with_units(mut self, units: impl IntoIterator<Item = impl Into<UnitId>>) -> Self {
         self.units = Some(units.into_iter().map(Into::into).collect());
         self
+    }
+
+    /// Where unknown units are to be left to others, a service that knows its own is listened to.
+    pub(super) fn learn_units(&mut self, service: &impl Service) {
+        if self.units.is_none() && self.missing_units == MissingUnit::Ignore {
+            self.units = service.served_units();
+        }
     }
 
     /// Refuses what cannot be, before anything is started.

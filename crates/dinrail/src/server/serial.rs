@@ -2,9 +2,8 @@
 //! when it comes back.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio_serial::SerialStream;
 use tracing::{debug, info, warn};
 
 use super::accept::Listening;
@@ -18,11 +17,11 @@ use super::threads;
 use crate::Error;
 use crate::proto::Framing;
 use crate::service::{Peer, Service};
-use crate::transport::{Connect, Serial};
+use crate::transport::{Connect, Serial, SerialPort};
 
 /// The waits before a port that is gone is looked for again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 impl Medium for Serial {}
 
@@ -32,6 +31,8 @@ impl Start for Serial {
     fn prepare(&self, options: &mut Options) {
         options.framing = Connect::framing(self);
         options.missing_units = MissingUnit::Ignore;
+        // A line is no connection that somebody else might want.
+        options.idle_timeout = None;
     }
 
     #[allow(private_interfaces)]
@@ -73,27 +74,30 @@ struct SerialLine<S> {
 
 impl<S: Service> SerialLine<S> {
     /// Serves until the server stops, however often the port goes away meanwhile.
-    async fn run(self, stream: SerialStream, listening: Listening) {
+    async fn run(self, stream: SerialPort, listening: Listening) {
         let mut next = Some(stream);
+        let mut pause = FIRST_PAUSE / 2;
         while let Some(stream) = next {
+            let since = Instant::now();
             self.serve(stream).await;
             if self.shared.is_stopping() {
                 break;
             }
+            // A port that is there and gone at once is no reason to hurry.
+            pause = if since.elapsed() > LONGEST_PAUSE { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
             warn!(
                 target: "dinrail::server", server = %self.shared.options.name, port = %self.port,
                 "the serial port is gone; it is opened again when it is back"
             );
             tokio::select! {
                 () = self.shared.until_stopping() => break,
-                stream = self.open_again() => next = Some(stream),
+                stream = self.open_again(pause) => next = Some(stream),
             }
         }
         drop(listening);
     }
 
-    async fn open_again(&self) -> SerialStream {
-        let mut pause = FIRST_PAUSE;
+    async fn open_again(&self, mut pause: Duration) -> SerialPort {
         loop {
             tokio::time::sleep(pause).await;
             match self.port.open() {
@@ -114,14 +118,19 @@ impl<S: Service> SerialLine<S> {
     }
 
     /// Serves the port until it is gone.
-    async fn serve(&self, stream: SerialStream) {
+    async fn serve(&self, stream: SerialPort) {
         let Ok(entry) = self.shared.admit(Peer::on(&self.port.to_string())) else {
             return;
         };
+        // A stop that came before this was in the table does not know of it.
+        if self.shared.is_stopping() {
+            return self.shared.release(&entry);
+        }
         let mut wire = Wire::new(&self.shared.options, self.port.burst());
         wire.strict = (self.port.is_strict() && wire.framing == Framing::Rtu).then(|| self.port.tear());
         wire.echo = self.port.has_local_echo();
         wire.exact = self.port.is_real_time();
+        wire.byte_time = self.port.byte_time();
         let known = Known::new(self.shared.clone(), entry.clone());
         // A task of its own, since a stop ends a line as it ends a connection.
         let task = tokio::spawn(connection::run(stream, wire, self.service.clone(), known));

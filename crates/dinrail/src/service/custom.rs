@@ -4,8 +4,8 @@ use std::fmt;
 use std::future::Future;
 
 use super::{Call, Failure, Reply, Service};
-use crate::proto::FunctionCode;
 use crate::proto::pdu::MAX_PDU;
+use crate::proto::{FunctionCode, UnitId};
 
 /// A handler for [`Service::with_function`]: given the bytes behind the function code, it returns those of the reply.
 /// Closures that return a future are handlers.
@@ -40,6 +40,10 @@ impl<S, F> Custom<S, F> {
 impl<S: Service, F: CustomCall> Service for Custom<S, F> {
     fn call_now(&self, call: &mut Call<'_>) -> Option<Reply> {
         if call.pdu().first() == Some(&self.code.code()) { None } else { self.service.call_now(call) }
+    }
+
+    fn served_units(&self) -> Option<Vec<UnitId>> {
+        self.service.served_units()
     }
 
     async fn call(&self, mut call: Call<'_>) -> Reply {

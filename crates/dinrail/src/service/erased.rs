@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::{Call, Reply, Service};
+use crate::proto::UnitId;
 
 /// Any [`Service`], behind one type; clones share it. A request that is [answered at once](Service::call_now) costs no
 /// heap allocation, any other costs one.
@@ -27,6 +28,10 @@ impl Service for BoxService {
     fn call_now(&self, call: &mut Call<'_>) -> Option<Reply> {
         self.0.erased_call_now(call)
     }
+
+    fn served_units(&self) -> Option<Vec<UnitId>> {
+        self.0.erased_served_units()
+    }
 }
 
 impl fmt::Debug for BoxService {
@@ -39,6 +44,7 @@ impl fmt::Debug for BoxService {
 trait Erased: Send + Sync {
     fn erased_call<'a>(&'a self, call: Call<'a>) -> Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
     fn erased_call_now(&self, call: &mut Call<'_>) -> Option<Reply>;
+    fn erased_served_units(&self) -> Option<Vec<UnitId>>;
 }
 
 impl<S: Service> Erased for S {
@@ -48,5 +54,9 @@ impl<S: Service> Erased for S {
 
     fn erased_call_now(&self, call: &mut Call<'_>) -> Option<Reply> {
         self.call_now(call)
+    }
+
+    fn erased_served_units(&self) -> Option<Vec<UnitId>> {
+        self.served_units()
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::{Call, Reply, Service};
 use crate::proto::pdu::device_id::{self, MAX_OBJECT};
-use crate::proto::{ExceptionCode, Request};
+use crate::proto::{ExceptionCode, Request, UnitId};
 
 /// What a device says of itself: vendor, product and more, by object id.
 ///
@@ -88,6 +88,10 @@ impl<S: Service> Service for Identified<S> {
 
     fn call_now(&self, call: &mut Call<'_>) -> Option<Reply> {
         self.identify(call).or_else(|| self.service.call_now(call))
+    }
+
+    fn served_units(&self) -> Option<Vec<UnitId>> {
+        self.service.served_units()
     }
 }
 

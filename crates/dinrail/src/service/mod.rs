@@ -47,7 +47,7 @@ pub use self::status::{ExceptionStatus, ServerId, StatusCoils};
 pub use self::store::Store;
 pub use self::units::Units;
 pub use self::values::{IntoValues, Values, ValuesMut};
-use crate::proto::{FunctionCode, Pdu};
+use crate::proto::{FunctionCode, Pdu, UnitId};
 
 /// Answers requests. `call` is told everything about one request and says what happened.
 ///
@@ -63,6 +63,12 @@ pub trait Service: Send + Sync + 'static {
     /// [`call`](Self::call). It is asked first, and what it answers costs no future and no heap allocation. A service
     /// that cannot answer at once need not implement it.
     fn call_now(&self, _call: &mut Call<'_>) -> Option<Reply> {
+        None
+    }
+
+    /// The units that it answers for; `None`, as it is unless implemented, for all or when it cannot say. Where other
+    /// devices share a line, a server goes by this and keeps quiet about their units.
+    fn served_units(&self) -> Option<Vec<UnitId>> {
         None
     }
 

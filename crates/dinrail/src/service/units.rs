@@ -59,6 +59,11 @@ impl Units {
 }
 
 impl Units {
+    /// Whether it is a broadcast that nobody has spread over the units yet.
+    fn is_for_all(call: &Call<'_>) -> bool {
+        call.is_broadcast() && call.unit().is_broadcast()
+    }
+
     /// Every unit does it; what they say is for nobody.
     async fn broadcast(&self, mut call: Call<'_>) -> Reply {
         for (unit, service) in (0..=u8::MAX).zip(self.services.iter()) {
@@ -75,7 +80,7 @@ impl Units {
 
 impl Service for Units {
     async fn call(&self, mut call: Call<'_>) -> Reply {
-        if call.is_broadcast() {
+        if Self::is_for_all(&call) {
             return self.broadcast(call).await;
         }
         match &self.services[usize::from(call.unit().0)] {
@@ -85,7 +90,7 @@ impl Service for Units {
     }
 
     fn call_now(&self, call: &mut Call<'_>) -> Option<Reply> {
-        if call.is_broadcast() {
+        if Self::is_for_all(call) {
             return None;
         }
         match (&self.services[usize::from(call.unit().0)], self.missing) {
@@ -93,5 +98,9 @@ impl Service for Units {
             (None, Missing::Exception(code)) => Some(Reply::Exception(code)),
             (None, Missing::Silent) => Some(Reply::Silent),
         }
+    }
+
+    fn served_units(&self) -> Option<Vec<UnitId>> {
+        Some(self.ids().collect())
     }
 }

@@ -29,7 +29,9 @@ pub use self::faulty::{Faults, Faulty, FaultyStream};
 pub use self::listener::{Listener, TcpListener};
 pub use self::rewrite::{Rewrite, Rewritten};
 #[cfg(feature = "serial")]
-pub use self::serial::{DataBits, Parity, Serial, StopBits};
+pub(crate) use self::serial::is_port_fault;
+#[cfg(feature = "serial")]
+pub use self::serial::{DataBits, Parity, Rts, Serial, SerialPort, StopBits};
 #[cfg(feature = "capture")]
 pub use self::tap::{Captured, Pcapng};
 pub use self::tap::{Frame, Garbage, Kind, Link, Passed, Role, Sink, Tap, Tapped, Trace};
@@ -50,10 +52,17 @@ pub use tokio_rustls::rustls;
 pub enum Burst {
     /// One does not: a frame may come in any pieces, at any time (TCP).
     Never,
-    /// By a silence of this length: serial lines, t3.5 (SL 2.5.1.1). Requests keep the same distance.
+    /// By a silence of this length: serial lines, t3.5 (SL 2.5.1.1). Frames that are sent keep the same distance. What
+    /// is whole by then is taken; a part of a frame is given 50 ms more (ASCII: a second, SL 2.5.2.1), since USB adapters
+    /// hand out a frame in pieces with pauses of up to 16 ms.
     Silence(Duration),
     /// Each read brings whole frames (datagrams).
     EachRead,
+}
+
+/// How long the rest of a frame may be in coming, on a line where silence ends one.
+pub(crate) fn patience(framing: Framing) -> Duration {
+    Duration::from_millis(if framing == Framing::Ascii { 1000 } else { 50 })
 }
 
 /// Which way bytes go, as seen from the program that has the connection.
@@ -96,6 +105,11 @@ pub trait Connect: fmt::Display + Send + Sync + 'static {
     /// Whether silences are to be kept in real time and as exactly as the system can, which a real line is worth. A
     /// runtime's clock, which tests can stop, is up to 1.4 ms late.
     fn is_real_time(&self) -> bool {
+        false
+    }
+
+    /// Whether the line repeats what is sent.
+    fn has_local_echo(&self) -> bool {
         false
     }
 }

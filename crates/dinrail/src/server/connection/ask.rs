@@ -85,12 +85,15 @@ impl<S: Service> Asker<'_, S> {
         if is_read(pdu) {
             return Completion::Ignored;
         }
-        let everyone = [UnitId::BROADCAST];
+        let units: &[UnitId] = self.shared.options.units.as_deref().unwrap_or_default();
+        // 0 among them is no unit of its own here. Where there are none, the service is to know which there are.
+        let each = units.iter().copied().filter(|unit| !unit.is_broadcast());
+        let all_of_them = self.shared.options.units.is_none().then_some(UnitId::BROADCAST);
         let mut all = Completion::Done;
-        for unit in self.shared.options.units.as_deref().unwrap_or(&everyone) {
-            let reply = match self.ask_now(*unit, pdu, response) {
+        for unit in each.chain(all_of_them) {
+            let reply = match self.ask_now(unit, pdu, response) {
                 Some(reply) => reply,
-                None => self.ask(*unit, pdu, response).await,
+                None => self.ask(unit, pdu, response).await,
             };
             if let (Completion::Done, refused @ Completion::Refused(_)) = (all, completion(&reply, response)) {
                 all = refused;

@@ -11,6 +11,7 @@ mod wire;
 
 use std::future::poll_fn;
 use std::task::{Poll, ready};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::debug;
@@ -49,8 +50,14 @@ struct Driver<'a, T, S> {
     frame: Box<[u8]>,
     /// What of the frame is still to come back from a line that repeats what is sent.
     echo: std::ops::Range<usize>,
-    /// When the last byte came, or was sent.
+    /// The reply that comes back, and whether it came back damaged or behind noise: should it then come whole, it is no
+    /// request.
+    echoed: Option<(UnitId, Pdu)>,
+    garbled: bool,
+    /// When the last byte came, or will have been sent.
     active: Instant,
+    /// The line has paused: what is left of the window may be a part of a frame.
+    paused: bool,
     /// A gap within a frame, on a line that is strict.
     torn: bool,
     timer: Timer,
@@ -73,7 +80,10 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
             used: 0,
             frame: vec![0; wire.framing.max_adu()].into_boxed_slice(),
             echo: 0..0,
+            echoed: None,
+            garbled: false,
             active: Instant::now(),
+            paused: false,
             torn: false,
             timer: if wire.exact { Timer::exact() } else { Timer::coarse() },
         }
@@ -81,21 +91,12 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
 
     async fn run(mut self) -> Result<Never, End> {
         loop {
-            let silence = match self.wire.burst {
-                Burst::Silence(gap) if !self.window.is_empty() => Some(self.active + gap),
-                _ => None,
-            };
-            let came = self.fill(silence).await?;
-            if self.wire.strict.is_some() && (came || !self.is_one_frame()) {
-                if !came {
-                    self.drop_torn();
-                }
-                continue;
-            }
+            let came = self.fill(self.silence()).await?;
+            let Some(ended) = self.ended(came) else { continue };
             if !self.line.known.entry.begin(self.line.known.shared.coarse_now()) {
                 return Err(End::Stop);
             }
-            let requests = self.work(!came || self.wire.burst == Burst::EachRead).await?;
+            let requests = self.work(ended).await?;
             if !self.line.known.entry.end() {
                 return Err(End::Stop);
             }
@@ -105,11 +106,55 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
         }
     }
 
-    /// Deals with everything that stands in the window, and returns how many requests that were.
-    async fn work(&mut self, at_end: bool) -> Result<u64, End> {
+    /// When silence says something about what is in the window.
+    fn silence(&self) -> Option<Instant> {
+        match self.wire.burst {
+            Burst::Silence(gap) if !self.window.is_empty() => {
+                Some(self.active + if self.paused { self.patience() } else { gap })
+            }
+            _ => None,
+        }
+    }
+
+    /// How long the rest of a frame may be in coming: on a line that is strict, not at all.
+    fn patience(&self) -> Duration {
+        match self.wire.burst {
+            Burst::Silence(gap) if self.wire.strict.is_some() => gap,
+            Burst::Silence(gap) => gap.max(self.wire.patience),
+            _ => Duration::MAX,
+        }
+    }
+
+    /// How many bytes of the window are all that will come of a burst; `None` when there is nothing to do.
+    fn ended(&mut self, came: bool) -> Option<usize> {
+        let all = self.window.len();
+        match self.wire.burst {
+            Burst::EachRead => Some(all),
+            // Frames are looked for between two silences only.
+            _ if self.wire.strict.is_some() => {
+                let ended = !came && self.is_one_frame();
+                if !came && !ended {
+                    self.drop_torn();
+                }
+                ended.then_some(all)
+            }
+            _ if came => Some(0),
+            Burst::Silence(gap) if !self.paused && gap < self.patience() => {
+                self.paused = true;
+                self.protocol.decoder().whole_until(&self.window)
+            }
+            _ => Some(all),
+        }
+    }
+
+    /// Deals with everything that stands in the window, and returns how many requests that were. No more will come of the
+    /// bytes before `ended`.
+    async fn work(&mut self, ended: usize) -> Result<u64, End> {
         let mut requests = 0;
         loop {
-            let bytes = &mut self.window[self.used..];
+            let at_end = self.used < ended;
+            let until = if at_end { ended } else { self.window.len() };
+            let bytes = &mut self.window[self.used..until];
             let event = match self.wire.diagnostics {
                 DiagnosticsMode::Off if at_end => self.protocol.end_of_burst(bytes),
                 DiagnosticsMode::Off => self.protocol.handle_input(bytes),
@@ -120,19 +165,30 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
                     // A frame's PDU has 1 to 253 bytes.
                     let pdu = Pdu::new(adu.pdu).ok();
                     self.used += length;
-                    if let Some(pdu) = pdu {
+                    if let Some(pdu) = pdu
+                        && !self.is_echo(to.unit(), &pdu)
+                    {
                         requests += 1;
                         self.answer(to, &pdu).await?;
                     }
                 }
                 Event::Skip { length, .. } => self.used += length,
+                Event::Wait if self.used < ended => self.used = ended,
                 Event::Wait => break,
                 Event::Close { length } => return Err(End::Unframeable(length)),
             }
         }
         self.window.drain(..self.used);
         self.used = 0;
+        if self.window.is_empty() {
+            self.garbled = false;
+        }
         Ok(requests)
+    }
+
+    /// Whether what looks like a request is our own reply, come back behind noise. The first frame after it is, if any.
+    fn is_echo(&mut self, unit: UnitId, pdu: &Pdu) -> bool {
+        std::mem::take(&mut self.garbled) && self.echoed.take().is_some_and(|echoed| echoed == (unit, *pdu))
     }
 
     async fn answer(&mut self, to: ReplyTo, pdu: &Pdu) -> Result<(), End> {
@@ -169,12 +225,14 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
             }
         };
         self.line.known.shared.count(1, u64::from(self.frame[at] >> 7));
+        let echo = self.wire.echo.then(|| Pdu::new(&self.frame[at..at + length]).ok()).flatten();
         // The frame has room for every PDU that there can be.
         let length = self.protocol.reply_in_place(to, length, &mut self.frame).unwrap_or(0);
         self.completed(to, completion, after);
         if length > 0 {
             if self.may_speak().await? {
                 self.send(length).await?;
+                self.echoed = echo.map(|reply| (to.unit(), reply));
             } else {
                 let (server, peer) = (&self.line.known.shared.options.name, self.line.known.entry.peer());
                 debug!(
@@ -236,6 +294,9 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
                 self.protocol.no_reply();
                 return Ok(false);
             }
+            if gap.is_zero() {
+                return Ok(true);
+            }
             // A line that is never silent must not keep an answer for ever.
             if !self.fill(Some(self.active + gap)).await? || self.window.len() - self.used > self.frame.len() {
                 return Ok(!self.somebody_spoke());
@@ -261,7 +322,8 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
         let (line, frame) = (&mut *self.line, &self.frame[..length]);
         line.tell_sending(frame);
         poll_fn(|cx| line.poll_send(cx, frame, &mut sent)).await?;
-        self.active = Instant::now();
+        // The system has it, and sends it byte by byte.
+        self.active = Instant::now() + self.wire.byte_time * u32::try_from(length).unwrap_or(u32::MAX);
         if self.wire.echo {
             self.echo = 0..length;
         }
@@ -294,6 +356,7 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
     fn take(&mut self, mut bytes: &[u8]) {
         let now = Instant::now();
         let gap = now - self.active;
+        self.paused = false;
         self.torn |= !self.window.is_empty() && self.wire.strict.is_some_and(|longest| gap > longest);
         self.active = now;
         while let [first, rest @ ..] = bytes
@@ -301,6 +364,7 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
         {
             if *first != self.frame[self.echo.start] {
                 self.echo = 0..0;
+                self.garbled = true;
                 break;
             }
             self.echo.start += 1;

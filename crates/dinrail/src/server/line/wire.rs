@@ -7,7 +7,7 @@ use crate::proto::adu::CustomLength;
 use crate::proto::server::Units;
 use crate::server::DiagnosticsMode;
 use crate::server::options::{MissingUnit, Options};
-use crate::transport::Burst;
+use crate::transport::{Burst, patience};
 
 /// How bytes travel, and what that means for a server.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,10 @@ pub(in crate::server) struct Wire {
     pub(in crate::server) echo: bool,
     /// Whether silences are kept by the kernel's clock.
     pub(in crate::server) exact: bool,
+    /// How long a byte takes.
+    pub(in crate::server) byte_time: Duration,
+    /// How long the rest of a frame may be in coming.
+    pub(super) patience: Duration,
 }
 
 impl Wire {
@@ -54,6 +58,8 @@ impl Wire {
             strict: None,
             echo: false,
             exact: false,
+            byte_time: Duration::ZERO,
+            patience: patience(options.framing),
         }
     }
 

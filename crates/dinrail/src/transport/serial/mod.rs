@@ -1,11 +1,17 @@
 //! Serial ports: how one is set up and opened, and the silences of its line.
 
+mod direction;
+mod fault;
+mod port;
+
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_serial::{SerialPortBuilderExt, SerialStream};
+pub use self::direction::Rts;
+pub(crate) use self::fault::is_port_fault;
+pub use self::port::SerialPort;
 
 use super::{Burst, Connect};
 use crate::proto::Framing;
@@ -30,6 +36,8 @@ pub struct Serial {
     gap: Option<Duration>,
     strict: bool,
     local_echo: bool,
+    rts: Option<Rts>,
+    turnaround: Duration,
 }
 
 /// How many bits of a character are data.
@@ -88,6 +96,8 @@ impl Serial {
             gap: None,
             strict: false,
             local_echo: false,
+            rts: None,
+            turnaround: Duration::ZERO,
         }
     }
 
@@ -126,8 +136,8 @@ impl Serial {
         self
     }
 
-    /// Sets the silence between two frames, in place of t3.5 of the speed. A longer one gives RS-485 drivers and slow
-    /// devices time to turn around.
+    /// Sets the silence before each frame that is sent, in place of t3.5 of the speed (RTU) or of none (ASCII). A longer
+    /// one gives RS-485 drivers and slow devices time to turn around.
     #[must_use]
     pub fn with_gap(mut self, gap: impl Into<Option<Duration>>) -> Self {
         self.gap = gap.into();
@@ -143,11 +153,28 @@ impl Serial {
         self
     }
 
-    /// Says that the line repeats what is sent, as two-wire RS-485 adapters do that leave their receiver on. For a
-    /// server; a client's is [`client::Options::local_echo`](crate::client::Options::local_echo).
+    /// Says that the line repeats what is sent, as two-wire RS-485 adapters do that leave their receiver on: client and
+    /// server then take no notice of that. Off unless set.
     #[must_use]
     pub fn with_local_echo(mut self, local_echo: bool) -> Self {
         self.local_echo = local_echo;
+        self
+    }
+
+    /// Turns an RS-485 driver by RTS: on or off while a frame is sent, and the opposite while one listens. For converters
+    /// that neither turn by themselves nor are turned by the system's driver. `None`, as it is unless set, leaves RTS
+    /// alone. A port that has no RTS does without, and says so in the log.
+    #[must_use]
+    pub fn with_rts(mut self, rts: impl Into<Option<Rts>>) -> Self {
+        self.rts = rts.into();
+        self
+    }
+
+    /// Sets how long the driver takes to turn: waited after RTS has turned it to sending, and after the last byte before
+    /// RTS turns it back. Zero unless set.
+    #[must_use]
+    pub fn with_turnaround(mut self, turnaround: Duration) -> Self {
+        self.turnaround = turnaround;
         self
     }
 
@@ -158,26 +185,26 @@ impl Serial {
 
     /// How long one character takes: 11 bits, or as many as there are.
     fn character(&self) -> Duration {
-        let bits = 1
-            + if self.data_bits == DataBits::Seven { 7 } else { 8 }
-            + u64::from(self.parity != Parity::None)
-            + if self.stop_bits == StopBits::Two { 2 } else { 1 };
+        let bits = 1 + self.data_bits.bits() + u8::from(self.parity != Parity::None) + self.stop_bits.bits();
+        self.bits(u64::from(bits))
+    }
+
+    fn bits(&self, bits: u64) -> Duration {
         Duration::from_nanos(bits * 1_000_000_000 / u64::from(self.baud.max(1)))
     }
 
-    /// The silence that is longer than any within a frame, t1.5.
+    /// The silence that is longer than any within a frame, t1.5. A character has 11 bits here, whatever it has.
     pub(crate) fn tear(&self) -> Duration {
-        if self.baud > FAST { Duration::from_micros(750) } else { self.character() * 3 / 2 }
+        if self.baud > FAST { Duration::from_micros(750) } else { self.bits(11) * 3 / 2 }
     }
 
-    /// The silence between two frames, t3.5. ASCII frames need none, but are given up after a second without a character
-    /// (SL 2.5.2.1).
-    pub(crate) fn silence(&self) -> Duration {
+    /// The silence before a frame is sent: t3.5, and none for ASCII.
+    fn gap(&self) -> Duration {
         match self.gap {
             Some(gap) => gap,
-            None if self.framing == Framing::Ascii => Duration::from_secs(1),
+            None if self.framing == Framing::Ascii => Duration::ZERO,
             None if self.baud > FAST => Duration::from_micros(1750),
-            None => self.character() * 7 / 2,
+            None => self.bits(11) * 7 / 2,
         }
     }
 
@@ -185,34 +212,56 @@ impl Serial {
         self.strict
     }
 
-    pub(crate) fn has_local_echo(&self) -> bool {
-        self.local_echo
+    /// Refuses what cannot be.
+    fn check(&self) -> io::Result<()> {
+        let refuse = |what: &str| Err(fault::fault(io::ErrorKind::InvalidInput, what));
+        if self.baud == 0 {
+            return refuse("baud=0 is no speed: 9600 and 19200 are usual");
+        }
+        if self.gap == Some(Duration::ZERO) && self.framing == Framing::Rtu {
+            return refuse("gap=0 leaves no silence between RTU frames: leave it out to have that of the speed");
+        }
+        Ok(())
     }
 
     /// Opens the port; nobody else can open it meanwhile.
-    pub(crate) fn open(&self) -> io::Result<SerialStream> {
-        let builder = tokio_serial::new(&*self.path, self.baud)
-            .data_bits(match self.data_bits {
-                DataBits::Seven => tokio_serial::DataBits::Seven,
-                DataBits::Eight => tokio_serial::DataBits::Eight,
-            })
-            .parity(match self.parity {
-                Parity::None => tokio_serial::Parity::None,
-                Parity::Even => tokio_serial::Parity::Even,
-                Parity::Odd => tokio_serial::Parity::Odd,
-            })
-            .stop_bits(match self.stop_bits {
-                StopBits::One => tokio_serial::StopBits::One,
-                StopBits::Two => tokio_serial::StopBits::Two,
-            });
-        Ok(builder.open_native_async()?)
+    pub(crate) fn open(&self) -> io::Result<SerialPort> {
+        SerialPort::open(self)
+    }
+}
+
+impl DataBits {
+    const fn bits(self) -> u8 {
+        match self {
+            Self::Seven => 7,
+            Self::Eight => 8,
+        }
+    }
+}
+
+impl Parity {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Even => "even",
+            Self::Odd => "odd",
+        }
+    }
+}
+
+impl StopBits {
+    const fn bits(self) -> u8 {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+        }
     }
 }
 
 impl Connect for Serial {
-    type Stream = SerialStream;
+    type Stream = SerialPort;
 
-    async fn connect(&self) -> io::Result<SerialStream> {
+    async fn connect(&self) -> io::Result<SerialPort> {
         self.open()
     }
 
@@ -221,7 +270,7 @@ impl Connect for Serial {
     }
 
     fn burst(&self) -> Burst {
-        Burst::Silence(self.silence())
+        Burst::Silence(self.gap())
     }
 
     fn byte_time(&self) -> Duration {
@@ -230,6 +279,10 @@ impl Connect for Serial {
 
     fn is_real_time(&self) -> bool {
         true
+    }
+
+    fn has_local_echo(&self) -> bool {
+        self.local_echo
     }
 }
 
@@ -256,20 +309,13 @@ impl fmt::Display for Serial {
             setting("baud", &self.baud)?;
         }
         if self.data_bits != default.data_bits {
-            setting("data", &if self.data_bits == DataBits::Seven { 7 } else { 8 })?;
+            setting("data", &self.data_bits.bits())?;
         }
         if self.parity != default.parity {
-            setting(
-                "parity",
-                &match self.parity {
-                    Parity::None => "none",
-                    Parity::Even => "even",
-                    Parity::Odd => "odd",
-                },
-            )?;
+            setting("parity", &self.parity.name())?;
         }
         if self.stop_bits != default.stop_bits {
-            setting("stop", &if self.stop_bits == StopBits::Two { 2 } else { 1 })?;
+            setting("stop", &self.stop_bits.bits())?;
         }
         if let Some(gap) = self.gap {
             setting("gap", &format_args!("{gap:?}"))?;
@@ -279,6 +325,12 @@ impl fmt::Display for Serial {
         }
         if self.local_echo {
             setting("echo", &true)?;
+        }
+        if let Some(rts) = self.rts {
+            setting("rts", if rts == Rts::On { &"on" } else { &"off" })?;
+        }
+        if !self.turnaround.is_zero() {
+            setting("turnaround", &format_args!("{:?}", self.turnaround))?;
         }
         Ok(())
     }
@@ -292,12 +344,14 @@ mod tests {
     fn silences_are_the_specifications() {
         let at = |baud| Serial::rtu("x").with_baud(baud);
         assert_eq!(at(9600).character(), Duration::from_nanos(1_145_833));
-        assert_eq!(at(9600).silence(), Duration::from_nanos(4_010_415));
+        assert_eq!(at(9600).gap(), Duration::from_nanos(4_010_415));
         assert_eq!(at(19_200).tear(), Duration::from_nanos(859_374));
-        assert_eq!(at(19_200).silence(), Duration::from_nanos(2_005_206));
+        assert_eq!(at(19_200).gap(), Duration::from_nanos(2_005_206));
         assert_eq!(at(115_200).tear(), Duration::from_micros(750));
-        assert_eq!(at(115_200).silence(), Duration::from_micros(1750));
-        assert_eq!(at(9600).with_gap(Duration::from_millis(20)).silence(), Duration::from_millis(20));
+        assert_eq!(at(115_200).gap(), Duration::from_micros(1750));
+        assert_eq!(at(9600).with_parity(Parity::None).gap(), at(9600).gap(), "t3.5 is 38.5 bits in any case");
+        assert_eq!(Serial::ascii("x").gap(), Duration::ZERO, "a colon begins an ASCII frame, not silence");
+        assert_eq!(at(9600).with_gap(Duration::from_millis(20)).gap(), Duration::from_millis(20));
     }
 
     #[test]
@@ -307,5 +361,7 @@ mod tests {
         assert_eq!(port.to_string(), "ascii:///dev/ttyS0?data=8&stop=2");
         let port = Serial::rtu("COM3").with_gap(Duration::from_millis(5)).with_local_echo(true);
         assert_eq!(port.to_string(), "rtu://COM3?gap=5ms&echo=true");
+        let port = Serial::rtu("COM3").with_rts(Rts::On).with_turnaround(Duration::from_millis(1));
+        assert_eq!(port.to_string(), "rtu://COM3?rts=on&turnaround=1ms");
     }
 }

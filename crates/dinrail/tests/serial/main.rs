@@ -1,0 +1,10 @@
+//! Serial lines: clients and servers on pseudo terminals that are joined like an RS-485 bus.
+#![allow(missing_docs)]
+#![cfg(all(target_os = "linux", feature = "serial"))]
+
+mod bus;
+mod client;
+mod lifecycle;
+mod noisy;
+mod scan;
+mod server;
