@@ -5,7 +5,7 @@ use std::future::Future;
 
 use super::{Call, Failure, Reply, Service};
 use crate::proto::pdu::MAX_PDU;
-use crate::proto::{FunctionCode, UnitId};
+use crate::proto::{ExceptionCode, FunctionCode, UnitId};
 
 /// A handler for [`Service::with_function`]: given the bytes behind the function code, it returns those of the reply.
 /// Closures that return a future are handlers.
@@ -38,6 +38,10 @@ impl<S, F> Custom<S, F> {
 }
 
 impl<S: Service, F: CustomCall> Service for Custom<S, F> {
+    fn allows(&self, call: &Call<'_>) -> Result<(), ExceptionCode> {
+        self.service.allows(call)
+    }
+
     fn call_now(&self, call: &mut Call<'_>) -> Option<Reply> {
         if call.pdu().first() == Some(&self.code.code()) { None } else { self.service.call_now(call) }
     }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::{Call, Reply, Service};
-use crate::proto::UnitId;
+use crate::proto::{ExceptionCode, UnitId};
 
 /// Any [`Service`], behind one type; clones share it. A request that is [answered at once](Service::call_now) costs no
 /// heap allocation, any other costs one.
@@ -32,6 +32,10 @@ impl Service for BoxService {
     fn served_units(&self) -> Option<Vec<UnitId>> {
         self.0.erased_served_units()
     }
+
+    fn allows(&self, call: &Call<'_>) -> Result<(), ExceptionCode> {
+        self.0.erased_allows(call)
+    }
 }
 
 impl fmt::Debug for BoxService {
@@ -45,6 +49,7 @@ trait Erased: Send + Sync {
     fn erased_call<'a>(&'a self, call: Call<'a>) -> Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
     fn erased_call_now(&self, call: &mut Call<'_>) -> Option<Reply>;
     fn erased_served_units(&self) -> Option<Vec<UnitId>>;
+    fn erased_allows(&self, call: &Call<'_>) -> Result<(), ExceptionCode>;
 }
 
 impl<S: Service> Erased for S {
@@ -58,5 +63,9 @@ impl<S: Service> Erased for S {
 
     fn erased_served_units(&self) -> Option<Vec<UnitId>> {
         self.served_units()
+    }
+
+    fn erased_allows(&self, call: &Call<'_>) -> Result<(), ExceptionCode> {
+        self.allows(call)
     }
 }

@@ -79,6 +79,10 @@ impl<S> Identified<S> {
 }
 
 impl<S: Service> Service for Identified<S> {
+    fn allows(&self, call: &Call<'_>) -> Result<(), ExceptionCode> {
+        self.service.allows(call)
+    }
+
     async fn call(&self, mut call: Call<'_>) -> Reply {
         match self.identify(&mut call) {
             Some(reply) => reply,

@@ -47,7 +47,7 @@ pub use self::status::{ExceptionStatus, ServerId, StatusCoils};
 pub use self::store::Store;
 pub use self::units::Units;
 pub use self::values::{IntoValues, Values, ValuesMut};
-use crate::proto::{FunctionCode, Pdu, UnitId};
+use crate::proto::{ExceptionCode, FunctionCode, Pdu, UnitId};
 
 /// Answers requests. `call` is told everything about one request and says what happened.
 ///
@@ -70,6 +70,16 @@ pub trait Service: Send + Sync + 'static {
     /// devices share a line, a server goes by this and keeps quiet about their units.
     fn served_units(&self) -> Option<Vec<UnitId>> {
         None
+    }
+
+    /// Whether a server may do what is asked in the service's stead: diagnostics (FC 8, 11 and 12), where
+    /// [`Options::diagnostics`](crate::server::Options::diagnostics) has the server answer them. Allowed unless a layer
+    /// such as [`Authorize`] says otherwise; layers of your own pass it on.
+    ///
+    /// # Errors
+    /// The exception to refuse it with.
+    fn allows(&self, _call: &Call<'_>) -> Result<(), ExceptionCode> {
+        Ok(())
     }
 
     /// The same service behind one type, to be kept in collections; cloning it shares the service.

@@ -79,6 +79,15 @@ impl Units {
 }
 
 impl Service for Units {
+    fn allows(&self, call: &Call<'_>) -> Result<(), ExceptionCode> {
+        // What every unit is asked, every unit must allow.
+        let everyone = call.is_broadcast() && call.unit() == UnitId::BROADCAST;
+        let asked = (0..=u8::MAX).zip(self.services.iter());
+        asked
+            .filter(|(unit, _)| everyone || *unit == call.unit().0)
+            .try_for_each(|(_, service)| service.as_ref().map_or(Ok(()), |service| service.allows(call)))
+    }
+
     async fn call(&self, mut call: Call<'_>) -> Reply {
         if Self::is_for_all(&call) {
             return self.broadcast(call).await;

@@ -8,7 +8,7 @@ use dinrail::client::{self, Client};
 use dinrail::proto::Framing;
 use dinrail::proto::pdu::diagnostics::Diagnostic;
 use dinrail::server::{DiagnosticsMode, Hooks, Options, serve_line};
-use dinrail::service::{Memory, Peer};
+use dinrail::service::{Access, Memory, Peer, Rule, Rules, Service, Units};
 use dinrail::transport::{Burst, Tcp, Udp};
 use dinrail::{Area, Error, ExceptionCode, Server, UnitId};
 
@@ -24,10 +24,10 @@ async fn connect(address: SocketAddr) -> Client {
 }
 
 /// A client and the server it asks, on a line of RTU that has silences.
-async fn rtu(memory: Memory, options: Options) -> Client {
+async fn rtu(service: impl Service, options: Options) -> Client {
     let (ours, theirs) = tokio::io::duplex(4096);
     let burst = Burst::Silence(Duration::from_millis(2));
-    tokio::spawn(serve_line(theirs, burst, Peer::default(), memory, options.with_framing(Framing::Rtu)));
+    tokio::spawn(serve_line(theirs, burst, Peer::default(), service, options.with_framing(Framing::Rtu)));
     let options = client::Options::default().with_timeout(Duration::from_millis(200));
     Client::over(ours, Framing::Rtu, options)
 }
@@ -83,6 +83,31 @@ async fn broadcasts_are_counted_and_their_refusals_too() {
     assert_eq!(client.comm_event_counter().await.expect("a counter").events, 3, "one write and two counts");
     client.unit(0).clear_diagnostic_counters().await.expect("it is sent");
     assert_eq!(client.comm_event_counter().await.expect("a counter").events, 0);
+}
+
+/// The server answers in the service's stead, so it asks the service's rules.
+#[tokio::test(start_paused = true)]
+async fn rules_hold_for_what_the_server_answers_itself() {
+    let rules = || Rules::new().with(Rule::anyone(Access::Read));
+    let behind_layers = Units::new().with(1, Memory::new().with_rules(rules()).boxed());
+    let clients = [
+        rtu(Memory::new().with_rules(rules()), Options::default()).await,
+        rtu(behind_layers, Options::default()).await,
+    ];
+    for client in clients {
+        let refusals = [
+            client.clear_diagnostic_counters().await.expect_err("it writes"),
+            client.force_listen_only().await.expect_err("it writes"),
+        ];
+        assert_eq!(refusals.map(|refused| refused.exception()), [Some(ExceptionCode::IllegalFunction); 2]);
+        client.unit(0).clear_diagnostic_counters().await.expect("it is sent");
+        client.unit(0).force_listen_only().await.expect("it is sent");
+        let log = client.comm_event_log().await.expect("reading is allowed, and it does not only listen");
+        assert_eq!(log.messages, 5, "nothing was cleared");
+    }
+    let allowed = rtu(Memory::new().with_rules(Rules::new().with(Rule::anyone(Access::All))), Options::default()).await;
+    allowed.unit(0).force_listen_only().await.expect("it is sent");
+    assert!(allowed.comm_event_log().await.expect_err("it only listens").is_timeout());
 }
 
 #[tokio::test]

@@ -11,6 +11,10 @@ impl<S: Service> Service for ReadOnly<S> {
         if reads(&call) { self.0.call(call).await } else { Reply::Exception(ExceptionCode::IllegalFunction) }
     }
 
+    fn allows(&self, call: &Call<'_>) -> Result<(), ExceptionCode> {
+        if reads(call) { self.0.allows(call) } else { Err(ExceptionCode::IllegalFunction) }
+    }
+
     fn call_now(&self, call: &mut Call<'_>) -> Option<Reply> {
         if reads(call) { self.0.call_now(call) } else { Some(Reply::Exception(ExceptionCode::IllegalFunction)) }
     }

@@ -74,9 +74,37 @@ impl<S: Service> Asker<'_, S> {
         if let Some(not_served) = self.announce(unit, pdu) {
             return Some((not_served, After::default()));
         }
+        if let Err(refused) = self.allowed(unit, pdu, response) {
+            return Some((refused, After::default()));
+        }
         let answer = self.shared.diagnostics.lock().answer(pdu)?;
         let reply = answer.reply.map(|reply| self.call(unit, pdu, response).respond_pdu(&reply));
         Some((reply.unwrap_or(Reply::Silent), answer.after))
+    }
+
+    /// Whether the service lets the server do what it is asked itself; the reply when it does not.
+    fn allowed(&self, unit: UnitId, pdu: &[u8], response: &mut [u8]) -> Result<(), Reply> {
+        let call = self.call(unit, pdu, response);
+        match catch_unwind(AssertUnwindSafe(|| self.service.allows(&call))) {
+            Ok(allowed) => allowed.map_err(Reply::Exception),
+            Err(panic) => Err(self.panicked(unit, pdu, &*panic)),
+        }
+    }
+
+    /// A broadcast that the server answers itself; `None` for every other one.
+    pub(in crate::server) fn diagnose_everywhere(
+        &self,
+        pdu: &[u8],
+        response: &mut [u8],
+    ) -> Option<(Completion, After)> {
+        if !is_diagnostic(pdu[0]) {
+            return None;
+        }
+        if let Err(refused) = self.allowed(UnitId::BROADCAST, pdu, response) {
+            return Some((completion(&refused, response), After::default()));
+        }
+        let answer = self.shared.diagnostics.lock().answer(pdu)?;
+        Some((answer.completion(), answer.after))
     }
 
     /// A broadcast: every unit does it, and none says so. Reading makes no sense then (SL 2.4.1). Of several refusals

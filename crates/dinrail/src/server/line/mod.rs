@@ -264,13 +264,13 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
     /// A broadcast: every unit does it, and none says so.
     async fn execute_everywhere(&mut self, pdu: &Pdu) -> (Completion, After) {
         let known = &self.line.known;
-        if self.wire.diagnostics != DiagnosticsMode::Off
-            && let Some(answer) = known.shared.diagnostics.lock().answer(pdu.as_bytes())
-        {
-            return (answer.completion(), answer.after);
-        }
         let asker = Asker { service: self.service, shared: &known.shared, peer: known.entry.peer(), broadcast: true };
         let response = &mut self.frame[self.wire.framing.pdu_offset()..];
+        if self.wire.diagnostics != DiagnosticsMode::Off
+            && let Some(answered) = asker.diagnose_everywhere(pdu.as_bytes(), response)
+        {
+            return answered;
+        }
         (asker.ask_everywhere(pdu.as_bytes(), response).await, After::default())
     }
 

@@ -17,6 +17,7 @@ use tracing::info;
 
 pub use self::rules::{Access, Rule, Rules};
 use super::{Call, Reply, Service};
+use crate::proto::ExceptionCode;
 
 /// A service behind [`Rules`]; [`Service::with_rules`] makes it.
 pub struct Authorize<S> {
@@ -54,6 +55,13 @@ impl<S: Service> Service for Authorize<S> {
         match self.refuse(call) {
             None => self.service.call_now(call),
             refused => refused,
+        }
+    }
+
+    fn allows(&self, call: &Call<'_>) -> Result<(), ExceptionCode> {
+        match self.refuse(call) {
+            Some(Reply::Exception(code)) => Err(code),
+            _ => self.service.allows(call),
         }
     }
 
