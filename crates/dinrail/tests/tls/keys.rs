@@ -85,6 +85,18 @@ fn s001_8_without_a_runtime() {
     assert_eq!(server.stop().unwrap().drained, 1);
 }
 
+/// What OpenSSL makes of the shortest commands.
+#[tokio::test]
+async fn certificates_of_a_ca_and_of_version_1_are_told_apart() {
+    let server = Server::tls("127.0.0.1:0", pair("ec.pem", "plain.key").load().unwrap(), Memory::new());
+    let address = server.start().await.unwrap();
+    let error = refused(Tls::new(address).with_ca(file("ec.pem"))).await;
+    assert!(error.contains("is one of a CA: issue one for the peer itself, with CA:FALSE"), "{error}");
+    server.stop().await;
+    let error = pair("v1.pem", "plain.key").load().expect_err("version 1").to_string();
+    assert!(error.contains("v1.pem") && error.contains("is of X.509 version 1: issue one of version 3"), "{error}");
+}
+
 #[test]
 fn keys_of_every_kind_that_is_read() {
     for key in ["plain.key", "sec1.key", "pbes2-aes256.key", "pbes2-scrypt.key"] {

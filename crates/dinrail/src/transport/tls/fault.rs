@@ -87,7 +87,7 @@ fn alerted(alert: AlertDescription) -> &'static str {
     }
 }
 
-fn certificate(error: &CertificateError) -> String {
+pub(super) fn certificate(error: &CertificateError) -> String {
     let sentence = match error {
         CertificateError::UnknownIssuer => {
             "the peer's certificate is of a CA that is not known here: name the file of its CA"
@@ -112,7 +112,7 @@ fn certificate(error: &CertificateError) -> String {
         }
         CertificateError::Other(other) => match other.0.to_string() {
             why if why.contains("UnsupportedCertVersion") => {
-                return "the peer's certificate is of X.509 version 1: issue one of version 3, with a subjectAltName"
+                return "the certificate is of X.509 version 1: issue one of version 3, with a subjectAltName"
                     .to_owned();
             }
             why if why.contains("CaUsedAsEndEntity") => {

@@ -163,6 +163,9 @@ pub(super) fn unusable_pair(certificate: &Path, key: &Path, error: &rustls::Erro
         rustls::Error::InconsistentKeys(_) => unusable(format!(
             "the private key {key} does not belong to the certificate {certificate}: name the two that were made together"
         )),
+        rustls::Error::InvalidCertificate(error) => {
+            unusable(format!("the certificate {certificate} cannot be used: {}", fault::certificate(error)))
+        }
         error => unusable(format!("the certificate {certificate} with the private key {key} cannot be used: {error}")),
     }
 }
