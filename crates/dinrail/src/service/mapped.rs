@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Call, Part, Reply, Service};
-use crate::proto::Pdu;
+use crate::proto::{ExceptionCode, Pdu};
 
 /// A service whose requests a closure sees first; [`Service::map_request`] makes it.
 pub struct MapRequest<S, F> {
@@ -22,6 +22,10 @@ where
     S: Service,
     F: Fn(&Call<'_>) -> Option<Pdu> + Send + Sync + 'static,
 {
+    fn allows(&self, call: &Call<'_>) -> Result<(), ExceptionCode> {
+        self.service.allows(call)
+    }
+
     /// The closure is asked here only, and so once, whether the service answers at once or not.
     async fn call(&self, mut call: Call<'_>) -> Reply {
         let Some(pdu) = (self.map)(&call) else { return Reply::Silent };

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Call, Reply, Service};
+use crate::proto::ExceptionCode;
 
 /// Something that a device has besides its data: [`Files`](super::Files), [`Fifos`](super::Fifos),
 /// [`ServerId`](super::ServerId), [`ExceptionStatus`](super::ExceptionStatus), or one of your own.
@@ -35,6 +36,10 @@ impl<S, P> WithPart<S, P> {
 }
 
 impl<S: Service, P: Part> Service for WithPart<S, P> {
+    fn allows(&self, call: &Call<'_>) -> Result<(), ExceptionCode> {
+        self.service.allows(call)
+    }
+
     async fn call(&self, mut call: Call<'_>) -> Reply {
         if let Some(reply) = self.part.answer(&mut call) {
             return reply;

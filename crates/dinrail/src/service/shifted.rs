@@ -55,6 +55,10 @@ fn restore(request: &[u8], reply: Reply, response: &mut [u8]) -> Reply {
 }
 
 impl<S: Service> Service for Shifted<S> {
+    fn allows(&self, call: &Call<'_>) -> Result<(), ExceptionCode> {
+        self.service.allows(call)
+    }
+
     async fn call(&self, mut call: Call<'_>) -> Reply {
         let shifted = match self.shift(&call) {
             Ok(Some(shifted)) => shifted,

@@ -95,6 +95,10 @@ fn as_status(reply: Reply, response: &mut [u8]) -> Reply {
 }
 
 impl<S: Service> Service for StatusCoils<S> {
+    fn allows(&self, call: &Call<'_>) -> Result<(), ExceptionCode> {
+        self.service.allows(call)
+    }
+
     async fn call(&self, mut call: Call<'_>) -> Reply {
         match bare(&call, FunctionCode::READ_EXCEPTION_STATUS) {
             None => self.service.call(call).await,
