@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Call, Part, Reply, Service};
-use crate::proto::{ExceptionCode, Pdu};
+use crate::proto::{ExceptionCode, Pdu, UnitId};
 
 /// A service whose requests a closure sees first; [`Service::map_request`] makes it.
 pub struct MapRequest<S, F> {
@@ -22,6 +22,10 @@ where
     S: Service,
     F: Fn(&Call<'_>) -> Option<Pdu> + Send + Sync + 'static,
 {
+    fn served_units(&self) -> Option<Vec<UnitId>> {
+        self.service.served_units()
+    }
+
     fn allows(&self, call: &Call<'_>) -> Result<(), ExceptionCode> {
         self.service.allows(call)
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Call, Reply, Service};
-use crate::proto::ExceptionCode;
+use crate::proto::{ExceptionCode, UnitId};
 
 /// Something that a device has besides its data: [`Files`](super::Files), [`Fifos`](super::Fifos),
 /// [`ServerId`](super::ServerId), [`ExceptionStatus`](super::ExceptionStatus), or one of your own.
@@ -36,6 +36,10 @@ impl<S, P> WithPart<S, P> {
 }
 
 impl<S: Service, P: Part> Service for WithPart<S, P> {
+    fn served_units(&self) -> Option<Vec<UnitId>> {
+        self.service.served_units()
+    }
+
     fn allows(&self, call: &Call<'_>) -> Result<(), ExceptionCode> {
         self.service.allows(call)
     }

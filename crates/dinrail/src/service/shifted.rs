@@ -2,7 +2,7 @@
 
 use super::{Call, Reply, Service};
 use crate::proto::pdu::Pdu;
-use crate::proto::{ExceptionCode, Request};
+use crate::proto::{ExceptionCode, Request, UnitId};
 
 /// A service that is asked for other addresses than the client names; [`Service::with_offset`] makes it.
 #[derive(Debug)]
@@ -55,6 +55,10 @@ fn restore(request: &[u8], reply: Reply, response: &mut [u8]) -> Reply {
 }
 
 impl<S: Service> Service for Shifted<S> {
+    fn served_units(&self) -> Option<Vec<UnitId>> {
+        self.service.served_units()
+    }
+
     fn allows(&self, call: &Call<'_>) -> Result<(), ExceptionCode> {
         self.service.allows(call)
     }

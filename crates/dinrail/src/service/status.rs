@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use super::{Call, Part, Reply, Service};
 use crate::proto::pdu::FunctionCode;
-use crate::proto::{ExceptionCode, Response};
+use crate::proto::{ExceptionCode, Response, UnitId};
 
 /// The most bytes that FC 17 returns behind its byte count, as [`DataModel::server_id`](super::DataModel::server_id).
 const MAX_SERVER_ID: usize = 250;
@@ -95,6 +95,10 @@ fn as_status(reply: Reply, response: &mut [u8]) -> Reply {
 }
 
 impl<S: Service> Service for StatusCoils<S> {
+    fn served_units(&self) -> Option<Vec<UnitId>> {
+        self.service.served_units()
+    }
+
     fn allows(&self, call: &Call<'_>) -> Result<(), ExceptionCode> {
         self.service.allows(call)
     }

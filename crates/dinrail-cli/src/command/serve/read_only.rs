@@ -1,6 +1,6 @@
 //! A service whose values clients cannot change.
 
-use dinrail::proto::{ExceptionCode, pdu};
+use dinrail::proto::{ExceptionCode, UnitId, pdu};
 use dinrail::service::{Call, Reply, Service};
 
 /// Answers what reads, and refuses everything else as a device does that does not know the function.
@@ -9,6 +9,10 @@ pub(super) struct ReadOnly<S>(pub(super) S);
 impl<S: Service> Service for ReadOnly<S> {
     async fn call(&self, call: Call<'_>) -> Reply {
         if reads(&call) { self.0.call(call).await } else { Reply::Exception(ExceptionCode::IllegalFunction) }
+    }
+
+    fn served_units(&self) -> Option<Vec<UnitId>> {
+        self.0.served_units()
     }
 
     fn allows(&self, call: &Call<'_>) -> Result<(), ExceptionCode> {

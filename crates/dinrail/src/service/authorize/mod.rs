@@ -17,7 +17,7 @@ use tracing::info;
 
 pub use self::rules::{Access, Rule, Rules};
 use super::{Call, Reply, Service};
-use crate::proto::ExceptionCode;
+use crate::proto::{ExceptionCode, UnitId};
 
 /// A service behind [`Rules`]; [`Service::with_rules`] makes it.
 pub struct Authorize<S> {
@@ -56,6 +56,10 @@ impl<S: Service> Service for Authorize<S> {
             None => self.service.call_now(call),
             refused => refused,
         }
+    }
+
+    fn served_units(&self) -> Option<Vec<UnitId>> {
+        self.service.served_units()
     }
 
     fn allows(&self, call: &Call<'_>) -> Result<(), ExceptionCode> {
