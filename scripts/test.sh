@@ -3,8 +3,8 @@
 # shellcheck source=scripts/parts.sh
 . "$(dirname "$0")/parts.sh"
 
-# As many stories of the simulation at least; more with DINRAIL_SIM_SEEDS=100000 make test.
-export DINRAIL_SIM_SEEDS=${DINRAIL_SIM_SEEDS:-10000}
+# As many stories of each simulation; more with DINRAIL_SIM_SEEDS=100000 DINRAIL_BUS_FRAMES=1000000 make test.
+export DINRAIL_SIM_SEEDS=${DINRAIL_SIM_SEEDS:-40000}
 fuzz_seconds=${FUZZ_SECONDS:-5}
 
 tests() {

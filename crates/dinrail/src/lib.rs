@@ -6,6 +6,7 @@ mod error;
 pub mod point;
 pub mod server;
 pub mod service;
+pub mod sniff;
 mod timer;
 pub mod transport;
 mod wire;

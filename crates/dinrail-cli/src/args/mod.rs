@@ -17,7 +17,7 @@ pub(crate) use self::ranges::Ranges;
 pub(crate) use self::reference::{Reference, parse_area, short_name};
 pub(crate) use self::secret::secret;
 pub(crate) use self::time::parse_duration;
-use crate::command::{bench, completions, read, scan, serve, write};
+use crate::command::{bench, completions, pki, read, scan, serve, sniff, write};
 
 /// Modbus at a shell: read, write, scan, serve and measure.
 #[derive(Debug, Parser)]
@@ -37,7 +37,9 @@ pub(crate) enum Command {
     Read(read::Read),
     Write(write::Write),
     Scan(scan::Scan),
+    Sniff(sniff::Sniff),
     Bench(bench::Bench),
+    Pki(pki::Pki),
     Completions(completions::Completions),
 }
 

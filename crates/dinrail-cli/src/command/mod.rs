@@ -2,10 +2,12 @@
 
 pub(crate) mod bench;
 pub(crate) mod completions;
+pub(crate) mod pki;
 pub(crate) mod read;
 pub(crate) mod scan;
 pub(crate) mod serve;
 mod signal;
+pub(crate) mod sniff;
 pub(crate) mod write;
 
 use std::future::Future;
@@ -20,7 +22,9 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Read(read) => block_on(read.run()),
         Command::Write(write) => block_on(write.run()),
         Command::Scan(scan) => block_on(scan.run()),
+        Command::Sniff(sniff) => block_on(sniff.run()),
         Command::Bench(bench) => block_on(bench.run()),
+        Command::Pki(pki) => pki.run(),
         Command::Completions(completions) => completions.run(),
     }
 }

@@ -1,11 +1,13 @@
 //! Everything that a person or a script sees. Results go to standard output, all else to standard error.
 
+mod exchanges;
 mod readings;
 
 use std::io::{self, IsTerminal as _, Write as _};
 
 use tracing_subscriber::filter::LevelFilter;
 
+pub(crate) use self::exchanges::Exchanges;
 pub(crate) use self::readings::{Readings, Row, failed_reading};
 use crate::failure::Failure;
 

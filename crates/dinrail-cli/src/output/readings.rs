@@ -117,7 +117,7 @@ fn json_value(value: &Value) -> JsonValue {
     }
 }
 
-fn json_line(line: &impl Serialize) -> String {
+pub(super) fn json_line(line: &impl Serialize) -> String {
     serde_json::to_string(line).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
 
 /// Far longer than anything here takes; a test that reaches it has failed.
@@ -54,13 +54,15 @@ pub(crate) async fn failure(code: i32, args: &[&str]) -> String {
 pub(crate) struct Background {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
+    errors: BufReader<ChildStderr>,
 }
 
 impl Background {
     pub(crate) fn start(args: &[&str]) -> Self {
         let mut child = command(args).spawn().expect("starts");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        Self { child, lines }
+        let errors = BufReader::new(child.stderr.take().expect("piped"));
+        Self { child, lines, errors }
     }
 
     /// The next line of standard output.
@@ -79,6 +81,13 @@ impl Background {
         }
     }
 
+    /// The next line of standard error.
+    pub(crate) async fn complaint(&mut self) -> String {
+        let mut line = String::new();
+        timeout(DEADLINE, self.errors.read_line(&mut line)).await.expect("a line in time").expect("UTF-8");
+        line
+    }
+
     /// Sends a signal such as `TERM`.
     pub(crate) async fn signal(&self, name: &str) {
         let id = self.child.id().expect("still running");
@@ -86,7 +95,7 @@ impl Background {
         assert!(status.success());
     }
 
-    /// Waits for the end: how it ended, what was left on standard output, and all of standard error.
+    /// Waits for the end: how it ended, what was left on standard output, and what was left on standard error.
     pub(crate) async fn end(mut self) -> (ExitStatus, String, String) {
         let status = timeout(DEADLINE, self.child.wait()).await.expect("ends in time").expect("was started");
         let (mut stdout, mut stderr) = (String::new(), String::new());
@@ -94,7 +103,7 @@ impl Background {
             stdout += &line;
             stdout.push('\n');
         }
-        self.child.stderr.take().expect("piped").read_to_string(&mut stderr).await.expect("UTF-8");
+        self.errors.read_to_string(&mut stderr).await.expect("UTF-8");
         (status, stdout, stderr)
     }
 }

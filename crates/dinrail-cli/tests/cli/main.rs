@@ -4,7 +4,9 @@
 mod bench;
 mod harness;
 mod help;
+mod pki;
 mod read;
 mod scan;
 mod serve;
+mod sniff;
 mod write;

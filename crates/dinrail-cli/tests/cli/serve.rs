@@ -76,6 +76,35 @@ async fn threads_of_its_own_serve_the_same_data() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn a_bad_line_is_as_bad_as_was_asked_for() {
+    let server = Server::start(&["--faulty", "delay=120ms,split=100%,seed=1", "--set", "hr:0=5"]).await;
+    let begun = std::time::Instant::now();
+    assert_eq!(stdout(&["read", &server.url, "hr:0"]).await, "5\n");
+    assert!(begun.elapsed() >= std::time::Duration::from_millis(240), "there and back");
+    server.stop().await;
+
+    let server = Server::start(&["--faulty", "drop=100%"]).await;
+    let complaint = failure(3, &["read", &server.url, "hr:0", "--timeout", "200ms"]).await;
+    assert!(complaint.contains("no answer"), "{complaint}");
+    server.stop().await;
+
+    let complaint = failure(2, &["serve", "--faulty", "dorp=1%"]).await;
+    assert!(complaint.contains("the faults of a line are delay, drop"), "{complaint}");
+}
+
+#[tokio::test]
+async fn frames_of_a_bad_line_are_in_the_log() {
+    let server = Server::start(&["-v", "--faulty", "flip=0%", "--set", "hr:0=5"]).await;
+    assert_eq!(stdout(&["read", &server.url, "hr:0"]).await, "5\n");
+    server.process.signal("TERM").await;
+    let (status, _, stderr) = server.process.end().await;
+    assert_eq!(status.code(), Some(0));
+    for part in ["direction=\"received\"", "kind=\"reply\"", "function=FC 3", "hex=000100000005010302000"] {
+        assert!(stderr.contains(part), "{part:?} is missing in {stderr}");
+    }
+}
+
 /// Within six seconds, with a client connected, and the port is free again.
 async fn ends_well(signal: &str) {
     let server = Server::start(&[]).await;

@@ -1,6 +1,6 @@
 //! The decoder of any framing: bytes of a line in, frames out.
 
-use super::length::{CustomLength, expected_response, request_length_with, response_length_with};
+use super::length::{CustomLength, Length, expected_response, request_length_with, response_length_with};
 use super::{Adu, Decoded, Discard, Framer, Framing, Reading, ascii, bare, binary, decode_mbap, rtu};
 use crate::UnitId;
 use crate::pdu::{FunctionCode, MAX_PDU};
@@ -185,6 +185,12 @@ impl Decoder {
     /// Whether a reply may have these bytes, as far as their number goes.
     pub(crate) fn is_response(&self, pdu: &[u8]) -> bool {
         response_length_with(self.custom, pdu).allows(pdu.len())
+    }
+
+    /// Whether these bytes say themselves that they are a whole request, or a whole reply.
+    pub(crate) fn is_told(&self, pdu: &[u8]) -> bool {
+        let told = |length| matches!(length, Length::Exact(length) | Length::Usually(length) if length == pdu.len());
+        told(request_length_with(self.custom, pdu)) || told(response_length_with(self.custom, pdu))
     }
 
     const fn rtu_rules(&self) -> rtu::Rules {

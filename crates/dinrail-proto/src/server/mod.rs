@@ -159,7 +159,8 @@ impl Connection {
     }
 
     /// What stands at the front of `bytes` when no more bytes of this burst will come: a serial line has fallen silent,
-    /// a datagram is at its end. [`Event::Wait`] then means that no bytes are left.
+    /// a datagram is at its end. On RTU, a request that does not say how long it is, or says it wrongly, ends here, unless
+    /// noise came before it in the same burst: then it is taken for noise as well. [`Event::Wait`] then means that no bytes are left.
     #[inline]
     pub fn end_of_burst<'a>(&mut self, bytes: &'a mut [u8]) -> Event<'a> {
         self.step(bytes, true)
@@ -168,7 +169,13 @@ impl Connection {
     #[inline]
     fn step<'a>(&mut self, bytes: &'a mut [u8], at_end: bool) -> Event<'a> {
         match self.decoder.decode(bytes, at_end) {
-            Decoded::Frame { adu, length } if self.decoder.framing().is_shared_line() => self.bus_frame(adu, length),
+            Decoded::Frame { adu, length } if self.decoder.framing().is_shared_line() => {
+                if self.is_doubtful(&adu) {
+                    self.count_discarded(Discard::Noise);
+                    return Event::Skip { length, what: Skipped::Discarded(Discard::Noise) };
+                }
+                self.bus_frame(adu, length)
+            }
             Decoded::Frame { adu, length } => self.direct_frame(adu, length),
             Decoded::Skip { length, reason } => {
                 self.count_discarded(reason);
@@ -180,6 +187,13 @@ impl Connection {
             }
             Decoded::Unframeable { length } => Event::Close { length },
         }
+    }
+
+    /// A frame behind noise that has nothing but its checksum: it ends where the burst does, and does not say itself that
+    /// it ends there. A checksum that is tried at every byte of the noise is right by chance soon enough. More than half
+    /// of the requests that nobody has sent would be of this kind.
+    fn is_doubtful(&self, adu: &Adu<'_>) -> bool {
+        self.in_garbage && matches!(self.decoder.framing(), Framing::Rtu) && !self.decoder.is_told(adu.pdu)
     }
 
     /// Between two there are only requests, and unit 0 is no broadcast (MG 4.4.1.2).

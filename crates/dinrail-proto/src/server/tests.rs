@@ -233,3 +233,21 @@ fn what_only_looks_like_a_reply_is_a_bad_request_where_there_are_no_replies() {
 fn an_idle_connection_costs_little() {
     assert!(size_of::<Connection>() <= 112, "{} bytes", size_of::<Connection>());
 }
+
+#[test]
+fn behind_noise_only_what_says_how_long_it_is_is_a_request() {
+    for noise in [&[][..], &[0xFF, 0x55]] {
+        // A function without a known length, an echo of three bytes, one request cut short, and one that is whole.
+        for (pdu, told) in [(&[100, 7][..], false), (&[8, 0, 0, 1, 2, 3], false), (&[3, 0, 0], false), (&[7], true)] {
+            let mut server = Connection::new(Framing::Rtu, UnitId(1).into());
+            let mut line = [noise, &rtu(&[&[1], pdu].concat())].concat();
+            let executed = executed(&feed(&mut server, &mut line, true)).len();
+            assert_eq!(executed, usize::from(told || noise.is_empty()), "{pdu:02x?} behind {noise:02x?}");
+            assert!(line.is_empty());
+            let counters = server.counters();
+            assert_eq!(counters.bus_errors, u16::from(!noise.is_empty()));
+            // The silence ends the doubt.
+            assert_eq!(super::tests::executed(&feed(&mut server, &mut rtu(&[1, 100, 7]), true)).len(), 1);
+        }
+    }
+}

@@ -13,6 +13,8 @@ const STRIDE: u16 = 16;
 
 pub(crate) struct Call {
     pub(crate) unit: UnitId,
+    /// Who answers, as its request on the line says; without units on the line, always the same.
+    pub(crate) device: UnitId,
     pub(crate) request: Pdu,
     pub(crate) timeout: Duration,
     /// When it went out and when its reply is no longer told from another one's: the end of the quarantine.
@@ -21,13 +23,28 @@ pub(crate) struct Call {
     pub(crate) cancelled: bool,
 }
 
+/// The call number `number`, as much like all others as can be: what one is answered would fit the next.
+pub(crate) fn make_alike(number: u16, rng: &mut Rng) -> Call {
+    let request = Request::Read { area: Area::HoldingRegister, address: number * STRIDE, count: 2 };
+    let unit = UnitId(rng.within(1, 2) as u8);
+    Call {
+        unit,
+        device: unit,
+        request: request.encode().expect("a legal request"),
+        timeout: Duration::from_millis(rng.within(20, 60)),
+        sent: None,
+        ended: None,
+        cancelled: false,
+    }
+}
+
 /// The call number `number`, of a kind that the dice choose.
-pub(crate) fn make(number: u16, rng: &mut Rng, serial: bool) -> Call {
+pub(crate) fn make(number: u16, rng: &mut Rng, shared: bool) -> Call {
     let address = number * STRIDE;
     let count = rng.within(1, 8) as u16;
     let values: Vec<u16> = (0..count).map(|index| value(0, address + index)).collect();
     let bits: Vec<bool> = values.iter().map(|value| value & 1 == 1).collect();
-    let broadcast = serial && rng.chance(5);
+    let broadcast = shared && rng.chance(5);
     let request = match rng.within(if broadcast { 5 } else { 0 }, 9) {
         0 | 1 => Request::Read { area: Area::HoldingRegister, address, count },
         2 => Request::Read { area: Area::InputRegister, address, count },
@@ -39,8 +56,10 @@ pub(crate) fn make(number: u16, rng: &mut Rng, serial: bool) -> Call {
         8 => Request::WriteMultipleCoils { address, values: bits.as_slice().into() },
         _ => Request::MaskWriteRegister { address, and_mask: value(1, address), or_mask: value(2, address) },
     };
+    let unit = if broadcast { UnitId::BROADCAST } else { UnitId(rng.within(1, 3) as u8) };
     Call {
-        unit: if broadcast { UnitId::BROADCAST } else { UnitId(rng.within(1, 3) as u8) },
+        unit,
+        device: unit,
         request: request.encode().expect("a legal request"),
         timeout: Duration::from_millis(rng.within(40, 120)),
         sent: None,
@@ -100,7 +119,7 @@ pub(crate) fn answer(unit: UnitId, pdu: &[u8]) -> Pdu {
 impl Call {
     /// Nobody receives another call's data: an answer must be the one that this call's device gives to this call.
     pub(crate) fn check(&self, outcome: &Outcome) -> Result<(), String> {
-        let right = answer(self.unit, self.request.as_bytes());
+        let right = answer(self.device, self.request.as_bytes());
         let received = match outcome {
             Outcome::Response(pdu) => *pdu,
             Outcome::Exception(code) => Pdu::exception(self.request.function_byte(), *code),

@@ -4,9 +4,12 @@
 //! foreign transactions, and of open transactions from other units, with other functions or lengths, are mixed in; the
 //! connection breaks. Bytes are not changed: TCP has a checksum of its own, and Modbus TCP has none.
 //!
-//! Serial lines: the same, and bits flip, requests and replies vanish or break in the middle, noise comes, the line
+//! Bare PDUs: as TCP, over which they go, but nothing is mixed in and nothing comes twice, since nothing in a PDU would
+//! tell it from the answer.
+//!
+//! Serial lines: the same as TCP, and bits flip, requests and replies vanish or break in the middle, noise comes, the line
 //! echoes. Left out:
-//! - More than three flipped bits in an RTU frame, one in an ASCII frame: beyond what CRC and LRC are sure to find.
+//! - More than three flipped bits in an RTU frame, one in an ASCII frame: beyond what CRC and LRC are sure to find; binary frames as RTU.
 //! - The top bit of an RTU frame's function code. It makes an answer an exception, which is shorter: the CRC is looked for
 //!   in another place, so what it promises of flipped bits no longer holds, and once in 65536 times there is one.
 //! - A reply that comes later than the quarantine. Nothing in the frame tells it from the answer to the next request.
@@ -19,6 +22,15 @@
 //! - Devices that talk at the same time. What comes of it is noise, and noise there is.
 
 use crate::rng::Rng;
+
+/// What goes wrong.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// All that is told of here.
+    Everything,
+    /// Replies come after their timeouts, and all calls are alike.
+    LateReplies,
+}
 
 /// What happens to one reply.
 #[derive(Default)]
@@ -37,11 +49,24 @@ pub(crate) struct Fate {
 
 impl Fate {
     /// Nothing goes wrong.
-    pub(crate) fn good() -> Self {
+    fn good() -> Self {
         Self { copies: 1, ..Self::default() }
     }
 
-    pub(crate) fn choose(rng: &mut Rng, serial: bool, most_flips: u64) -> Self {
+    /// Half of the replies come after their timeouts, and nothing else goes wrong.
+    fn late(rng: &mut Rng) -> Self {
+        Self { late: rng.chance(50), ..Self::good() }
+    }
+
+    pub(crate) fn choose(rng: &mut Rng, trouble: Option<Trouble>, serial: bool, most_flips: u64) -> Self {
+        match trouble {
+            None => Self::good(),
+            Some(Trouble::Everything) => Self::any(rng, serial, most_flips),
+            Some(Trouble::LateReplies) => Self::late(rng),
+        }
+    }
+
+    fn any(rng: &mut Rng, serial: bool, most_flips: u64) -> Self {
         Self {
             lost: rng.chance(8),
             late: rng.chance(12),

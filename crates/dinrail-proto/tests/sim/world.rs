@@ -8,13 +8,16 @@ use dinrail_proto::client::{CallId, Connection, Options, Outcome, StartError, St
 use dinrail_proto::server::{self, Event};
 use dinrail_proto::{Adu, Framing, Instant, Pdu, Request, UnitId};
 
-use crate::call::{Call, answer, make, number};
-use crate::faults::{Fate, flip, split};
+use crate::call::{Call, answer, make, make_alike, number};
+use crate::faults::{Fate, Trouble, flip, split};
 use crate::rng::Rng;
 
 pub(crate) const SLOTS: usize = 8;
 /// The silence between frames of a serial line, in microseconds.
 const GAP: u64 = 2_000;
+
+/// The framings of the stories, in turn.
+pub(crate) const FRAMINGS: [Framing; 5] = [Framing::Tcp, Framing::Rtu, Framing::Ascii, Framing::Binary, Framing::Pdu];
 
 enum Happening {
     Start(usize),
@@ -46,6 +49,7 @@ pub(crate) struct World {
     local_echo: bool,
     surprise_echo: bool,
     faulty: bool,
+    trouble: Trouble,
     now: u64,
     sequence: u64,
     agenda: BTreeMap<(u64, u64), Happening>,
@@ -64,11 +68,12 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64, trouble: Trouble) -> Self {
         let mut rng = Rng::new(seed);
-        let framing = [Framing::Tcp, Framing::Rtu, Framing::Ascii][(seed % 3) as usize];
-        let serial = framing != Framing::Tcp;
-        let local_echo = serial && rng.chance(25);
+        let framing = FRAMINGS[seed as usize % FRAMINGS.len()];
+        let serial = framing.is_shared_line();
+        let everything = trouble == Trouble::Everything;
+        let local_echo = serial && everything && rng.chance(25);
         let byte_time = if serial { rng.within(20, 100) } else { 0 };
         let mut options = Options::new(framing);
         options.depth = rng.within(1, SLOTS as u64) as usize;
@@ -82,8 +87,9 @@ impl World {
             framing,
             byte_time,
             local_echo,
-            surprise_echo: serial && !local_echo && rng.chance(10),
+            surprise_echo: serial && everything && !local_echo && rng.chance(10),
             faulty: true,
+            trouble,
             now: 0,
             sequence: 0,
             agenda: BTreeMap::new(),
@@ -103,7 +109,12 @@ impl World {
     }
 
     fn is_serial(&self) -> bool {
-        self.framing != Framing::Tcp
+        self.framing.is_shared_line()
+    }
+
+    /// Whether bytes may be damaged and lost, and not only come late.
+    fn is_bad(&self) -> bool {
+        self.faulty && self.trouble == Trouble::Everything
     }
 
     fn at(&mut self, when: u64, what: Happening) {
@@ -119,8 +130,11 @@ impl World {
     pub(crate) fn plan(&mut self, count: u16) {
         let mut when = self.now;
         for number in 0..count {
-            let call = make(number, &mut self.rng, self.framing != Framing::Tcp);
-            self.calls.push(call);
+            let call = match self.trouble {
+                Trouble::Everything => make(number, &mut self.rng, self.framing.is_shared_line()),
+                Trouble::LateReplies => make_alike(number, &mut self.rng),
+            };
+            self.add(call);
             when += self.rng.within(0, 40_000);
             self.at(when, Happening::Start(usize::from(number)));
             if self.rng.chance(8) {
@@ -128,7 +142,7 @@ impl World {
                 self.at(later, Happening::Cancel(usize::from(number)));
             }
         }
-        if !self.is_serial() && self.rng.chance(15) {
+        if !self.is_serial() && self.is_bad() && self.rng.chance(15) {
             let moment = self.rng.within(0, when);
             self.at(moment, Happening::Break);
         }
@@ -145,9 +159,14 @@ impl World {
         let number = self.calls.len();
         let mut call = make(number as u16, &mut self.rng, false);
         call.unit = UnitId(unit);
-        self.calls.push(call);
+        self.add(call);
         self.at(self.now, Happening::Start(number));
         number
+    }
+
+    fn add(&mut self, mut call: Call) {
+        call.device = if self.framing.has_units() { call.unit } else { UnitId::DIRECT };
+        self.calls.push(call);
     }
 
     pub(crate) fn outcome(&self, number: usize) -> Option<&Outcome> {
@@ -247,7 +266,7 @@ impl World {
 
     /// Sends what may be sent and takes what has ended.
     fn pump(&mut self) -> Result<(), String> {
-        let mut out = [0; SLOTS * 260];
+        let mut out = [0; 8 * 513];
         while let Some(length) = self.client.poll_transmit(self.instant(), &mut out) {
             self.transmit(&out[..length])?;
         }
@@ -291,7 +310,7 @@ impl World {
             };
             let number = number(adu.pdu);
             let call = self.calls.get_mut(number).ok_or("the client sent a request of no call")?;
-            if adu.unit != call.unit || adu.pdu != call.request.as_bytes() {
+            if adu.unit != call.device || adu.pdu != call.request.as_bytes() {
                 return Err(format!("the client sent {adu:?} for call {number}"));
             }
             if call.sent.replace(Instant::from_micros(self.now)).is_some() {
@@ -310,10 +329,10 @@ impl World {
 
     fn echo(&mut self, frame: &[u8]) {
         let mut frame = frame.to_vec();
-        if self.faulty && self.rng.chance(5) {
+        if self.is_bad() && self.rng.chance(5) {
             flip(&mut self.rng, &mut frame, 1);
         }
-        if !(self.faulty && self.rng.chance(3)) {
+        if !(self.is_bad() && self.rng.chance(3)) {
             self.emit(&frame, u64::MAX, 0);
         }
     }
@@ -329,15 +348,15 @@ impl World {
             }
             return;
         }
-        if self.faulty && self.rng.chance(5) {
+        if self.is_bad() && self.rng.chance(5) {
             let most = self.most_flips();
             let count = self.rng.within(1, most);
             flip(&mut self.rng, &mut frame, count);
         }
-        if !(self.faulty && self.rng.chance(5)) {
+        if !(self.is_bad() && self.rng.chance(5)) {
             self.at(arrival, Happening::ToDevice(frame));
         }
-        if self.faulty && self.rng.chance(5) {
+        if self.is_bad() && self.rng.chance(5) {
             let noise = (0..self.rng.within(1, 20)).map(|_| self.rng.next() as u8).collect();
             let when = arrival + self.rng.within(0, 50_000);
             self.at(when, Happening::Emit { bytes: noise, limit: u64::MAX, pause: 0 });
@@ -346,11 +365,11 @@ impl World {
 
     /// What the checksum is sure to find.
     fn most_flips(&self) -> u64 {
-        if self.framing == Framing::Rtu { 3 } else { 1 }
+        if self.framing == Framing::Ascii { 1 } else { 3 }
     }
 
     fn reach_client(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let now = self.instant();
+        let (now, serial) = (self.instant(), self.is_serial());
         let window = &mut self.client_window;
         window.bytes.extend_from_slice(bytes);
         let shortly =
@@ -365,7 +384,7 @@ impl World {
         }
         let used = self.client.handle_input(now, &mut window.bytes).map_err(|error| format!("{error:?}"))?;
         window.bytes.drain(..used);
-        window.burst_end = (self.framing != Framing::Tcp && !window.bytes.is_empty()).then_some(self.now + GAP);
+        window.burst_end = (serial && !window.bytes.is_empty()).then_some(self.now + GAP);
         if window.bytes.len() > self.framing.max_adu() {
             return Err("the client keeps more bytes than a frame has".into());
         }
@@ -423,11 +442,19 @@ impl World {
     /// Sends the reply to a call on its way, to whatever fate.
     fn answer(&mut self, number: usize, frame: &[u8], adu: &Adu<'_>) {
         let (serial, most_flips) = (self.is_serial(), self.most_flips());
-        let fate = if self.faulty { Fate::choose(&mut self.rng, serial, most_flips) } else { Fate::good() };
+        let trouble = self.faulty.then_some(self.trouble);
+        let mut fate = Fate::choose(&mut self.rng, trouble, serial, most_flips);
+        if self.framing == Framing::Pdu {
+            (fate.copies, fate.foreign) = (1, false);
+        }
         let timeout = self.calls.get(number).map_or(Duration::ZERO, |call| call.timeout).as_micros() as u64;
         let sent = self.calls.get(number).and_then(|call| call.sent).unwrap_or_default().as_micros();
-        // The client leaves the unit alone for its timeout and as long again.
-        let limit = if serial { sent + 2 * timeout } else { u64::MAX };
+        // The client leaves the unit alone for its timeout and as long again. Pieces of a stream take a while to come.
+        let limit = match self.framing {
+            Framing::Tcp => u64::MAX,
+            Framing::Pdu => (sent + 2 * timeout).saturating_sub(10_000),
+            _ => sent + 2 * timeout,
+        };
         let delay = if fate.late { timeout + self.rng.within(0, timeout) } else { self.rng.within(300, 5_000) };
         let when = self.now + delay;
         if fate.foreign {

@@ -90,7 +90,7 @@ impl<T: fmt::Display> fmt::Display for Rewrite<T> {
     }
 }
 
-impl<T: Listener + Sync> Listener for Rewrite<T> {
+impl<T: Listener> Listener for Rewrite<T> {
     type Stream = Rewritten<T::Stream>;
 
     async fn accept(&mut self) -> io::Result<(Self::Stream, Peer)> {

@@ -5,4 +5,6 @@ mod harness;
 #[cfg(feature = "capture")]
 mod pcapng;
 mod s001_31_tracing;
+#[cfg(feature = "capture")]
+mod sniff;
 mod tap;

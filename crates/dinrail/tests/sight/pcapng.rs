@@ -6,10 +6,11 @@ use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use dinrail::Server;
 use dinrail::client::{self, Client};
 use dinrail::proto::{Adu, Area, Framing, UnitId};
 use dinrail::service::Memory;
-use dinrail::transport::{Burst, Link, Pcapng, Role, Tap, Tapped, Tcp};
+use dinrail::transport::{Burst, Link, Pcapng, Role, Tap, Tapped, Tcp, Udp};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
 use crate::harness::{Serving, listener};
@@ -106,6 +107,26 @@ async fn wireshark_reads_datagrams() {
     };
     assert_eq!(text, "Modbus/UDP\t2001:db8::7\t3\nModbus/UDP\t2001:db8::1\t3\n");
     assert_eq!(complaints(&path).as_deref(), Some(""));
+    std::fs::remove_file(path).expect("there");
+}
+
+#[tokio::test]
+async fn a_client_over_udp_is_captured_as_such() {
+    let path = path("udp-client");
+    let capture = Pcapng::create(&path).expect("a file");
+    let server = Server::udp("127.0.0.1:0", memory());
+    let address = server.start().await.expect("a free port");
+    let connect = Tap::new(Udp::from(address), capture.clone());
+    let client = Client::connect_with(connect, client::Options::default()).await.expect("a socket");
+    assert_eq!(client.read_holding_registers(0, 3).await.expect("answered"), [1, 2, 3]);
+    client.close();
+    server.stop().await;
+    assert_eq!(capture.finish().expect("written").packets, 2);
+    let fields = ["-T", "fields", "-e", "_ws.col.Protocol", "-e", "udp.dstport", "-e", "modbus.regnum16"];
+    let Some(text) = tshark(&path, &fields) else { return };
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
+    assert_eq!(rows[0][..2], ["Modbus/UDP", "502"], "{text}");
+    assert_eq!((rows[1][0], rows[1][2]), ("Modbus/UDP", "0,1,2"), "{text}");
     std::fs::remove_file(path).expect("there");
 }
 

@@ -216,3 +216,61 @@ async fn who_may_ask_and_how_often() {
     }
     assert!((20..60).contains(&answered), "{answered} of 60 at once, with 20 a second");
 }
+
+/// Sends datagrams from a thread of its own for as long as it lives.
+struct Flood(Arc<AtomicUsize>, Option<std::thread::JoinHandle<()>>);
+
+impl Flood {
+    fn new(socket: std::net::UdpSocket, to: std::net::SocketAddr, datagram: Vec<u8>) -> Self {
+        let stopped = Arc::new(AtomicUsize::new(0));
+        let seen = stopped.clone();
+        let thread = std::thread::spawn(move || {
+            while seen.load(Ordering::Relaxed) == 0 {
+                let _ = socket.send_to(&datagram, to); // the port may be closed already
+            }
+        });
+        Self(stopped, Some(thread))
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.0.store(1, Ordering::Relaxed);
+        if let Some(thread) = self.1.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_datagrams_does_not_keep_a_server_from_stopping() {
+    for threads in [None, Some(1)] {
+        let options = Options::default().with_threads(threads);
+        let server = Server::udp("127.0.0.1:0", crate::server::addresses()).with_options(options);
+        let address = server.start().await.unwrap();
+        let good = frame(1, 1, &read(3, 1, 1));
+        let _floods = [good, vec![9; 30]]
+            .map(|datagram| Flood::new(std::net::UdpSocket::bind("127.0.0.1:0").unwrap(), address, datagram));
+        until("it is flooded", || server.statistics().requests > 1000 && server.statistics().discarded > 1000).await;
+        soon(server.stop()).await;
+        drop(UdpSocket::bind(address).await.expect("the port is free"));
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_datagrams_does_not_keep_a_call_from_ending() {
+    let device = crate::device::Device::new().await;
+    let options = dinrail::client::Options::default().with_timeout(Duration::from_millis(200));
+    let client = crate::device::connect(device.address(), options).await;
+    let call = tokio::spawn({
+        let client = client.clone();
+        async move { client.read_holding_registers(1, 1).await }
+    });
+    let asked = device.asked().await;
+    let socket = device.0.into_std().unwrap();
+    let flood = Flood::new(socket, asked.by, vec![9; 30]);
+    let error = soon(call).await.unwrap().expect_err("nothing but noise");
+    assert!(error.is_timeout() && client.stats().noise > 30 * 100, "{error}: {:?}", client.stats());
+    assert!(soon(client.read_holding_registers(1, 1)).await.expect_err("nothing but noise").is_timeout());
+    drop(flood);
+}

@@ -2,17 +2,19 @@
 
 mod demo;
 mod read_only;
+mod serving;
 mod watch;
 
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::builder::TypedValueParser as _;
 use dinrail::service::{BoxService, Memory, Service as _};
-use dinrail::transport::Endpoint;
+use dinrail::transport::{Endpoint, Faults};
 use dinrail::{Server, server};
 use tokio::time::MissedTickBehavior;
 
 use self::read_only::ReadOnly;
+use self::serving::Serving;
 use self::watch::Watch;
 use super::signal::Stop;
 use crate::args::Assignment;
@@ -54,6 +56,14 @@ pub(crate) struct Serve {
     /// How many threads serve, each with a loop of its own.
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=256).map(usize::from))]
     threads: usize,
+
+    /// Be a bad line: delay=5ms..20ms,drop=1%,flip=0.1%,split,merge,duplicate,echo,seed=7
+    ///
+    /// delay: how long a write takes; drop: writes that are lost; lose: single bytes that are lost; flip: bits of
+    /// bytes that turn; split: writes in pieces; merge: writes together with the next; duplicate: writes twice;
+    /// echo: what is sent comes back; seed: the same seed, the same faults. Without a number a fault has 10 %.
+    #[arg(long, verbatim_doc_comment, value_name = "FAULTS", conflicts_with = "threads")]
+    faulty: Option<Faults>,
 }
 
 /// Which units are answered.
@@ -81,6 +91,7 @@ Examples:
   dinrail serve --listen udp://127.0.0.1:5020
   dinrail serve --set hr:0=1,2,3 --set co:0=on,off --set 40011:f32=21.5
   dinrail -v serve --read-only                      says who connects
+  dinrail serve --faulty delay=5ms..20ms,drop=1%    a bad line, to see what a client makes of it
 
 Values of --demo, set ten times a second:
 {}",
@@ -96,8 +107,17 @@ impl Serve {
         if self.demo {
             demo::set(&memory, start.elapsed(), since_1970());
         }
-        let server = self.server(&memory);
-        let address = server.start().await.map_err(|error| Failure::Unreachable(error.to_string()))?;
+        let started = match &self.faulty {
+            None => Serving::well(self.server(&memory)).await,
+            Some(faults) => {
+                let (service, options) = (self.service(&memory), self.options());
+                let Endpoint::Tcp(tcp) = &self.listen else {
+                    return Err(Failure::Usage("--faulty makes a bad line of TCP only: listen on tcp://".to_owned()));
+                };
+                Serving::badly(tcp, service, options, faults.clone()).await
+            }
+        };
+        let (server, address) = started.map_err(|error| Failure::Unreachable(error.to_string()))?;
         output::print(&format!("listening on {address}\n"))?;
         if self.demo {
             output::print(&format!("{}\n", demo::TABLE))?;
@@ -107,7 +127,7 @@ impl Serve {
             () = stop.requested() => {}
         }
         tokio::select! {
-            _ = server.stop() => Ok(()),
+            () = server.stop() => Ok(()),
             () = stop.requested() => Err(Failure::Interrupted), // somebody does not want to wait for the rest
         }
     }

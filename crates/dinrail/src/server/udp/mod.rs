@@ -175,3 +175,59 @@ async fn take<S: Service>(work: &mut Work<S>, input: &mut [u8], length: usize, a
         work.refuse(&peer, &slow).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::{Read, read_only};
+
+    const REQUEST: [u8; 12] = [0, 1, 0, 0, 0, 6, 1, 3, 0, 7, 0, 1];
+    const REPLY: [u8; 11] = [0, 1, 0, 0, 0, 5, 1, 3, 2, 0, 7];
+
+    /// A socket that waits for no longer than a test may take.
+    fn socket(address: SocketAddr) -> std::net::UdpSocket {
+        let socket = std::net::UdpSocket::bind(address).expect("a port");
+        socket.set_read_timeout(Some(Duration::from_secs(5))).expect("an option");
+        socket
+    }
+
+    /// Systems tell a socket of refused datagrams when it is connected; some tell every socket.
+    #[test]
+    fn s001_30_an_error_that_icmp_brings_ends_nothing() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let (master, told) = (socket(any), socket(any));
+        let (from, to) = (master.local_addr().expect("its port"), told.local_addr().expect("its port"));
+        told.connect(from).expect("an address");
+        let watch = told.try_clone().expect("the same socket");
+        told.set_nonblocking(true).expect("an option");
+        let shared = Arc::new(Shared::new(Options::default(), None));
+        let service = Arc::new(read_only(|read: Read| Ok(vec![read.address; read.count.into()])));
+
+        master.send_to(&REQUEST, to).expect("a datagram");
+        drop(master);
+        let asked = runtime.block_on(async {
+            spawn(told, &service, &shared).expect("a task");
+            tokio::task::spawn_blocking(move || {
+                // The reply is refused, and so are those to come.
+                for _ in 0..3 {
+                    while shared.statistics().requests == 0 {
+                        thread::yield_now();
+                    }
+                    let refused = watch.send(&REPLY).and_then(|_| watch.send(&REPLY));
+                    assert_eq!(refused.map_err(|error| error.kind()), Err(io::ErrorKind::ConnectionRefused));
+                    watch.send(&REPLY).expect("the error was told");
+                    let master = socket(from);
+                    for _ in 0..3 {
+                        master.send_to(&REQUEST, to).expect("a datagram");
+                        let mut reply = [0; 300];
+                        let length = master.recv(&mut reply).expect("a reply");
+                        assert_eq!(reply[..length], REPLY);
+                    }
+                }
+            })
+            .await
+        });
+        asked.expect("no panic");
+    }
+}

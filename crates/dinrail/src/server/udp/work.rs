@@ -14,6 +14,7 @@ use crate::server::connection::{Asker, completion};
 use crate::server::entry::{Entry, Keeper};
 use crate::server::shared::Shared;
 use crate::service::{Peer, Reply, Service};
+use crate::transport::udp::is_about_an_earlier_one;
 
 /// How many bytes of replies go into one datagram: what an Ethernet frame carries, since a datagram of several frames is
 /// lost when one of them is.
@@ -274,7 +275,12 @@ impl<S: Service> Work<S> {
             return;
         };
         self.shared.tell(|hooks| hooks.sending(peer, replies));
-        if let Err(error) = self.socket.send_to(replies, address).await {
+        let sent = match self.socket.send_to(replies, address).await {
+            // That was about a reply before this one, which was not sent yet.
+            Err(error) if is_about_an_earlier_one(&error) => self.socket.send_to(replies, address).await,
+            sent => sent,
+        };
+        if let Err(error) = sent {
             debug!(target: "dinrail::server", server = %self.shared.options.name, %peer, %error, "cannot reply");
         }
     }

@@ -93,7 +93,7 @@ impl<T: fmt::Display> fmt::Display for Faulty<T> {
     }
 }
 
-impl<T: Listener + Sync> Listener for Faulty<T> {
+impl<T: Listener> Listener for Faulty<T> {
     type Stream = FaultyStream<T::Stream>;
 
     async fn accept(&mut self) -> io::Result<(Self::Stream, Peer)> {
