@@ -9,7 +9,7 @@ use dinrail::service::{Access, Memory, Rule, Rules, Service};
 use dinrail::transport::{Tls, TlsOptions};
 use dinrail::{Area, Client, ExceptionCode, Server};
 
-use crate::harness::{failure, stdout};
+use crate::harness::{Server as Serve, failure, stdout};
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
@@ -111,4 +111,39 @@ async fn what_cannot_be_is_refused() {
     fs::write(&file, "").expect("written");
     let complaint = failure(1, &["pki", text(&file)]).await;
     assert!(complaint.contains("cannot make the directory"), "{complaint}");
+}
+
+#[tokio::test]
+async fn serve_and_read_over_tls_by_role() {
+    let directory = tempfile::tempdir().expect("a directory");
+    stdout(&["pki", text(directory.path())]).await;
+    let at = |name: &str| text(&directory.path().join(name)).to_owned();
+    let rules = "[[rule]]\nanyone = true\naccess = \"read\"\n[[rule]]\nrole = \"engineer\"\naccess = \"write\"\n";
+    fs::write(directory.path().join("rules.toml"), rules).expect("written");
+    let [ca, cert, key, rules] = ["ca.pem", "server.pem", "server.key", "rules.toml"].map(at);
+    let args = ["--cert", &cert, "--key", &key, "--client-ca", &ca, "--rules", &rules, "--set", "hr:0=5"];
+    let server = Serve::start_at("tls://127.0.0.1:0", &args).await;
+    assert!(server.url.starts_with("tls://127.0.0.1:"), "{}", server.url);
+    for role in ["operator", "engineer"] {
+        let [cert, key] = ["pem", "key"].map(|ending| at(&format!("{role}.{ending}")));
+        let shown = ["--ca", &ca, "--cert", &cert, "--key", &key];
+        assert_eq!(stdout(&[&["read", &server.url, "hr:0"][..], &shown].concat()).await, "5\n");
+        let write = [&["write", &server.url, "hr:1", "7"][..], &shown].concat();
+        match role {
+            "engineer" => assert_eq!(stdout(&write).await, "wrote hr:1 = 7\n"),
+            _ => assert!(failure(1, &write).await.contains("0x01 (illegal function)")),
+        }
+    }
+    let complaint = failure(3, &["read", &server.url, "hr:0", "--ca", &ca]).await;
+    assert!(complaint.contains("requires a certificate"), "{complaint}");
+    server.stop().await;
+    for (args, part) in [
+        (vec!["serve", "--listen", "tls://127.0.0.1:0"], "give --cert and --key"),
+        (vec!["serve", "--cert", &cert, "--key", &key], "listen on tls://"),
+        (vec!["serve", "--listen", "tls://127.0.0.1:0", "--cert", &cert, "--key", &key], "--client-ca"),
+        (vec!["serve", "--rules", &cert], "the rules "),
+    ] {
+        let complaint = failure(2, &args).await;
+        assert!(complaint.contains(part), "{part:?} is missing in {complaint}");
+    }
 }

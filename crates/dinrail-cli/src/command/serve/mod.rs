@@ -2,6 +2,7 @@
 
 mod demo;
 mod read_only;
+mod secure;
 mod serving;
 mod watch;
 
@@ -14,6 +15,7 @@ use dinrail::{Server, server};
 use tokio::time::MissedTickBehavior;
 
 use self::read_only::ReadOnly;
+use self::secure::Secure;
 use self::serving::Serving;
 use self::watch::Watch;
 use super::signal::Stop;
@@ -64,6 +66,9 @@ pub(crate) struct Serve {
     /// echo: what is sent comes back; seed: the same seed, the same faults. Without a number a fault has 10 %.
     #[arg(long, verbatim_doc_comment, value_name = "FAULTS", conflicts_with = "threads")]
     faulty: Option<Faults>,
+
+    #[command(flatten)]
+    secure: Secure,
 }
 
 /// Which units are answered.
@@ -89,6 +94,7 @@ Examples:
   dinrail serve --listen 0.0.0.0:502 --unit 17      one unit, for everybody on the network
   dinrail serve --listen rtu:///dev/ttyUSB0?baud=9600 --unit 2
   dinrail serve --listen udp://127.0.0.1:5020
+  dinrail serve --listen tls://0.0.0.0 --cert server.pem --key server.key --client-ca ca.pem --rules rules.toml
   dinrail serve --set hr:0=1,2,3 --set co:0=on,off --set 40011:f32=21.5
   dinrail -v serve --read-only                      says who connects
   dinrail serve --faulty delay=5ms..20ms,drop=1%    a bad line, to see what a client makes of it
@@ -108,9 +114,9 @@ impl Serve {
             demo::set(&memory, start.elapsed(), since_1970());
         }
         let started = match &self.faulty {
-            None => Serving::well(self.server(&memory)).await,
+            None => Serving::well(self.server(&memory)?).await,
             Some(faults) => {
-                let (service, options) = (self.service(&memory), self.options());
+                let (service, options) = (self.service(&memory)?, self.options());
                 let Endpoint::Tcp(tcp) = &self.listen else {
                     return Err(Failure::Usage("--faulty makes a bad line of TCP only: listen on tcp://".to_owned()));
                 };
@@ -140,13 +146,15 @@ impl Serve {
         memory
     }
 
-    fn server(&self, memory: &Memory) -> Server<BoxService, Endpoint> {
-        let server = Server::on(self.listen.clone(), self.service(memory)).with_options(self.options());
-        if tracing::enabled!(tracing::Level::INFO) { server.with_hooks(Watch) } else { server }
+    fn server(&self, memory: &Memory) -> Result<Server<BoxService, Endpoint>, Failure> {
+        let listen = self.secure.endpoint(self.listen.clone())?;
+        let server = Server::on(listen, self.service(memory)?).with_options(self.options());
+        Ok(if tracing::enabled!(tracing::Level::INFO) { server.with_hooks(Watch) } else { server })
     }
 
-    fn service(&self, memory: &Memory) -> BoxService {
-        if self.read_only { ReadOnly(memory.clone()).boxed() } else { memory.clone().boxed() }
+    fn service(&self, memory: &Memory) -> Result<BoxService, Failure> {
+        let service = if self.read_only { ReadOnly(memory.clone()).boxed() } else { memory.clone().boxed() };
+        self.secure.service(service)
     }
 
     fn options(&self) -> server::Options {
