@@ -314,3 +314,34 @@ fn a_pause_takes_what_is_whole_and_keeps_the_rest() {
     assert_eq!(connection.take(call), response(&[3, 2, 0, 9]));
     assert_eq!(connection.stats().noise, 4);
 }
+
+#[test]
+fn a_line_is_kept_as_busy_as_frames_and_silences_allow() {
+    // 19200 baud, in microseconds: a byte, and t3.5, which device and client keep.
+    let (byte, silence) = (573, 2_005);
+    let mut options = Options::new(Framing::Rtu);
+    options.byte_time = Duration::from_micros(byte);
+    options.frame_gap = Duration::from_micros(silence);
+    let mut connection = Connection::<4>::new(options);
+    let reply = from(UNIT, &[&[3, 20][..], &[7; 20]].concat());
+    let mut now = Instant::ZERO;
+    let mut cycle = 0;
+    for exchange in 0..1_000 {
+        let call = started(&mut connection, &read(0, 10));
+        // What the client says itself about when it may speak is all that it is woken for.
+        let at = connection.poll_timeout().map_or(now, |at| at.max(now));
+        assert_eq!(at.as_micros() - now.as_micros(), if exchange == 0 { 0 } else { silence }, "nothing but t3.5");
+        let request = sent(&mut connection, at).expect("the line is silent");
+        cycle = (request.len() + reply.len()) as u64 * byte + 2 * silence;
+        now = at + Duration::from_micros(request.len() as u64 * byte + silence);
+        let mut window = Vec::new();
+        for part in &reply {
+            now += Duration::from_micros(byte);
+            window.push(*part);
+            let used = connection.handle_input(now, &mut window).expect("RTU");
+            window.drain(..used);
+        }
+        assert!(matches!(connection.take(call), Some(Outcome::Response(_))), "answered by its last byte");
+    }
+    assert_eq!(now.as_micros(), 1_000 * cycle - silence, "not a microsecond is lost");
+}

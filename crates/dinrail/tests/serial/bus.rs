@@ -111,7 +111,7 @@ impl Drop for Bus {
 }
 
 /// Both ends of a pseudo terminal that changes nothing of what goes through it, and the name of the far one.
-fn pair() -> (File, File, String) {
+pub(crate) fn pair() -> (File, File, String) {
     let near: OwnedFd = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
     grantpt(&near).expect("a terminal of ours");
     unlockpt(&near).expect("a terminal of ours");

@@ -6,5 +6,6 @@ mod bus;
 mod client;
 mod lifecycle;
 mod noisy;
+mod pace;
 mod scan;
 mod server;
