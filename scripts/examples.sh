@@ -21,6 +21,10 @@ check() {
 check custom_transport "read [1, 2, 3, 4, 0]; the server closed 1 connection when it stopped" \
     "$examples/custom_transport"
 
+scanned=$'unit 1: [10, 11]\nunit 2: [20, 21]\nunit 3: silent\nunit 4: the device refused: exception 0x02 (illegal data address)'
+for unit in 5 6 7 8 9 10 11 12; do scanned+=$'\n'"unit $unit: silent"; done
+check rtu_scan "$scanned" "$examples/rtu_scan"
+
 serving "$examples/callback_server" 127.0.0.1:0
 check callback_server $'230\n50' "$target/debug/dinrail" read "$address" hr:100 -n 2
 stop_servers
