@@ -199,11 +199,6 @@ TOKIO_MODBUS: tuple[Note, ...] = (
 )
 
 SERVERS: dict[str, tuple[Note, ...]] = {
-    SELF: (
-        absent(
-            "fc08-echo fc08-register fc08-count fc11 fc12", "the server keeps no diagnostics yet"
-        ),
-    ),
     "pymodbus": PYMODBUS,
     "libmodbus": LIBMODBUS,
     "modbus-serial": MODBUS_SERIAL,

@@ -50,15 +50,8 @@ pub fn range(address: u16, count: usize) -> Option<Range<usize>> {
     (start + count <= SIZE).then_some(start..start + count)
 }
 
-/// The queue that the register at `address` counts.
-#[must_use]
-pub fn fifo(address: u16) -> Option<&'static [u16]> {
-    match address {
-        20 => Some(&[11, 22, 33]),
-        21 => Some(&[]),
-        _ => None,
-    }
-}
+/// Queues, by the register that counts them. They have nothing to do with the holding registers.
+pub const FIFOS: [(u16, &[u16]); 2] = [(20, &[11, 22, 33]), (21, &[])];
 
 /// The untouched files: four of them, with a hundred registers each.
 #[must_use]

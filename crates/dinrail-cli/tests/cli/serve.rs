@@ -151,3 +151,36 @@ async fn requests_are_logged_when_asked_for() {
         assert!(stderr.contains(part), "{part:?} is missing in {stderr}");
     }
 }
+
+#[tokio::test]
+async fn it_serves_what_a_device_has_besides_its_data() {
+    use dinrail::Client;
+    use dinrail::proto::pdu::diagnostics::Diagnostic;
+
+    let server = Server::start(&["--fifo", "hr:1000=11,22,33", "--set", "co:1=on"]).await;
+    let address = server.url.strip_prefix("tcp://").expect("it serves TCP");
+    let client = Client::connect(address).await.expect("it connects");
+    assert_eq!(client.read_fifo_queue(1000).await.expect("a queue"), [11, 22, 33]);
+    assert_eq!(client.read_holding_registers(1000, 2).await.expect("values"), [3, 11]);
+    client.write_file_record(4, 998, &[7, 8]).await.expect("it is written");
+    assert_eq!(client.read_file_record(4, 997, 3).await.expect("records"), [0, 7, 8]);
+    assert_eq!(client.read_exception_status().await.expect("coils"), 0b10);
+    assert_eq!(client.report_server_id().await.expect("an id"), b"dinrail\xFF");
+    assert_eq!(client.read_device_object(0).await.expect("a vendor"), b"dinrail");
+    assert_eq!(client.diagnostic_counter(Diagnostic::BUS_MESSAGE_COUNT).await.expect("a count"), 8);
+    client.close();
+    server.stop().await;
+
+    let server = Server::start(&["--diagnostics", "off", "--read-only"]).await;
+    let address = server.url.strip_prefix("tcp://").expect("it serves TCP");
+    let client = Client::connect(address).await.expect("it connects");
+    let refused = client.comm_event_counter().await.expect_err("nobody answers that");
+    assert_eq!(refused.exception(), Some(dinrail::ExceptionCode::IllegalFunction));
+    assert!(client.write_file_record(4, 0, &[1]).await.is_err(), "writing a file is writing");
+    assert_eq!(client.read_file_record(4, 0, 1).await.expect("records"), [0]);
+    client.close();
+    server.stop().await;
+
+    let complaint = failure(2, &["serve", "--fifo", "ir:3=1"]).await;
+    assert!(complaint.contains("holding register"), "{complaint}");
+}

@@ -19,7 +19,8 @@ const MOST: usize = 31;
 /// once the application has popped some.
 ///
 /// The pointer is a register like others: where the service behind has holding registers, FC 3 and 23 read the count at the
-/// pointer and the values (31 at most) behind it, in place of what stands there.
+/// pointer and the values (31 at most) behind it, in place of what stands there. For devices whose queues have numbers of
+/// their own, [`apart`](Self::apart) leaves the registers alone.
 ///
 /// ```
 /// use dinrail::service::{Fifos, Memory, Service};
@@ -31,7 +32,10 @@ const MOST: usize = 31;
 /// # let _ = service;
 /// ```
 #[derive(Clone, Default)]
-pub struct Fifos(Arc<RwLock<BTreeMap<u16, VecDeque<u16>>>>);
+pub struct Fifos {
+    queues: Arc<RwLock<ByPointer>>,
+    apart: bool,
+}
 
 type ByPointer = BTreeMap<u16, VecDeque<u16>>;
 
@@ -45,6 +49,13 @@ impl Fifos {
     #[must_use]
     pub fn with_queue(self, pointer: u16, values: impl IntoIterator<Item = u16>) -> Self {
         self.write().insert(pointer, values.into_iter().collect());
+        self
+    }
+
+    /// Leaves the holding registers at the pointers, and behind them, to the service: only FC 24 reads queues.
+    #[must_use]
+    pub fn apart(mut self) -> Self {
+        self.apart = true;
         self
     }
 
@@ -96,11 +107,11 @@ impl Fifos {
 
     /// A panic while the lock was held leaves a queue whole: every change is one push or pop.
     fn read(&self) -> RwLockReadGuard<'_, ByPointer> {
-        self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.queues.read().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, ByPointer> {
-        self.0.write().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.queues.write().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -119,7 +130,7 @@ impl Part for Fifos {
 
     fn amend(&self, call: &mut Call<'_>, reply: Reply) -> Reply {
         let Reply::Response(written) = &reply else { return reply };
-        if !matches!(call.pdu()[0], 3 | 23) || call.parts().1[0] != call.pdu()[0] {
+        if self.apart || !matches!(call.pdu()[0], 3 | 23) || call.parts().1[0] != call.pdu()[0] {
             return reply;
         }
         let (first, count) = match call.request() {

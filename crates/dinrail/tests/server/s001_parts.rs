@@ -84,13 +84,17 @@ async fn s001_27_the_pointer_and_the_registers_behind_it_are_the_queue() {
     let memory = Memory::with_sizes(0, 0, 100, 100);
     memory.set(Area::HoldingRegister, 0, &[7; 100]).unwrap();
     let fifos = Fifos::new().with_queue(10, [1, 2, 3]);
-    let (_server, _, client) = serve(memory.with_part(fifos)).await;
+    let (_server, _, client) = serve(memory.clone().with_part(fifos.clone())).await;
     assert_eq!(client.read_holding_registers(9, 6).await.unwrap(), [7, 3, 1, 2, 3, 7]);
     assert_eq!(client.read_holding_registers(12, 1).await.unwrap(), [2]);
     assert_eq!(client.read_holding_registers(0, 10).await.unwrap(), [7; 10]);
     assert_eq!(client.read_input_registers(10, 4).await.unwrap(), [0; 4]);
     assert_eq!(client.read_write_registers(10, 2, 0, &[8]).await.unwrap(), [3, 1]);
     assert!(client.read_holding_registers(99, 2).await.is_err());
+
+    let (_server, _, client) = serve(memory.with_part(fifos.apart())).await;
+    assert_eq!(client.read_holding_registers(9, 6).await.unwrap(), [7; 6]);
+    assert_eq!(client.read_fifo_queue(10).await.unwrap(), [1, 2, 3]);
 }
 
 #[tokio::test]

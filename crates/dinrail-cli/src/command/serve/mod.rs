@@ -9,9 +9,10 @@ mod watch;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::builder::TypedValueParser as _;
-use dinrail::service::{BoxService, Memory, Service as _};
+use dinrail::server::DiagnosticsMode;
+use dinrail::service::{BoxService, DeviceIdentity, Fifos, Files, Memory, ServerId, Service as _};
 use dinrail::transport::{Endpoint, Faults};
-use dinrail::{Server, server};
+use dinrail::{Area, Server, server};
 use tokio::time::MissedTickBehavior;
 
 use self::read_only::ReadOnly;
@@ -47,6 +48,19 @@ pub(crate) struct Serve {
     #[arg(long, verbatim_doc_comment, value_name = "AREA:ADDR=VALUE,...")]
     set: Vec<Assignment>,
 
+    /// A queue for FC 24, counted by a holding register; may be repeated
+    ///
+    /// hr:1000=11,22,33 is a queue of three values whose pointer is hr:1000: hr:1000 reads 3, hr:1001 reads 11.
+    #[arg(long, verbatim_doc_comment, value_name = "hr:ADDR=VALUE,...", value_parser = parse_queue)]
+    fifo: Vec<Assignment>,
+
+    /// FC 8, 11 and 12: live, frozen or off
+    ///
+    /// Frozen counters are answered, but never move. With off, FC 8, 11 and 12 are refused with exception 0x01.
+    /// A client can make the server listen only (FC 8 / 4): then it is silent until FC 8 / 1.
+    #[arg(long, verbatim_doc_comment, value_name = "live|frozen|off", default_value = "live", value_parser = parse_diagnostics)]
+    diagnostics: DiagnosticsMode,
+
     /// Refuse every write with exception 0x01.
     #[arg(long)]
     read_only: bool,
@@ -71,6 +85,10 @@ pub(crate) struct Serve {
     secure: Secure,
 }
 
+/// The files that FC 20 and 21 find, and the records of each.
+const FILES: u16 = 4;
+const RECORDS: usize = 1000;
+
 /// Which units are answered.
 #[derive(Clone, Copy, Debug)]
 enum Unit {
@@ -85,6 +103,23 @@ fn parse_unit(text: &str) -> Result<Unit, String> {
     }
 }
 
+fn parse_queue(text: &str) -> Result<Assignment, String> {
+    let queue: Assignment = text.parse()?;
+    if queue.start.area == Area::HoldingRegister {
+        return Ok(queue);
+    }
+    Err("a queue is counted by a holding register: write hr:1000=11,22,33".to_owned())
+}
+
+fn parse_diagnostics(text: &str) -> Result<DiagnosticsMode, String> {
+    match text {
+        "live" => Ok(DiagnosticsMode::Live),
+        "frozen" => Ok(DiagnosticsMode::Frozen),
+        "off" => Ok(DiagnosticsMode::Off),
+        _ => Err("take live, frozen or off".to_owned()),
+    }
+}
+
 fn after_help() -> String {
     format!(
         "\
@@ -96,8 +131,12 @@ Examples:
   dinrail serve --listen udp://127.0.0.1:5020
   dinrail serve --listen tls://0.0.0.0 --cert server.pem --key server.key --client-ca ca.pem --rules rules.toml
   dinrail serve --set hr:0=1,2,3 --set co:0=on,off --set 40011:f32=21.5
+  dinrail serve --fifo hr:1000=11,22,33             a queue for FC 24
   dinrail -v serve --read-only                      says who connects
   dinrail serve --faulty delay=5ms..20ms,drop=1%    a bad line, to see what a client makes of it
+
+Besides the four areas: exception status from co:0 to co:7 (FC 7), server id (FC 17),
+files 1 to 4 with 1000 records of zeros (FC 20, 21), device identification (FC 43).
 
 Values of --demo, set ten times a second:
 {}",
@@ -153,12 +192,23 @@ impl Serve {
     }
 
     fn service(&self, memory: &Memory) -> Result<BoxService, Failure> {
-        let service = if self.read_only { ReadOnly(memory.clone()).boxed() } else { memory.clone().boxed() };
+        let files = (1..=FILES).fold(Files::new(), |all, number| all.with_file(number, [0; RECORDS]));
+        let fifos = self.fifo.iter().fold(Fifos::new(), |all, Assignment { start, values }| {
+            all.with_queue(start.address, values.iter().copied())
+        });
+        let device = memory
+            .clone()
+            .with_part(files)
+            .with_part(fifos)
+            .with_part(ServerId::new("dinrail"))
+            .with_status_coils(0)
+            .with_identity(DeviceIdentity::new("dinrail", "serve", concat!("V", env!("CARGO_PKG_VERSION"))));
+        let service = if self.read_only { ReadOnly(device).boxed() } else { device.boxed() };
         self.secure.service(service)
     }
 
     fn options(&self) -> server::Options {
-        let options = server::Options::default().with_threads(self.threads);
+        let options = server::Options::default().with_threads(self.threads).with_diagnostics(self.diagnostics);
         match self.unit {
             Unit::Any => options,
             Unit::Only(unit) => options.with_units([unit]),
