@@ -58,7 +58,7 @@ pub(crate) struct Serve {
     ///
     /// Frozen counters are answered, but never move. With off, FC 8, 11 and 12 are refused with exception 0x01.
     /// A client can make the server listen only (FC 8 / 4): then it is silent until FC 8 / 1.
-    #[arg(long, verbatim_doc_comment, value_name = "live|frozen|off", default_value = "live", value_parser = parse_diagnostics)]
+    #[arg(long, verbatim_doc_comment, value_name = "MODE", default_value = "live", value_parser = parse_diagnostics)]
     diagnostics: DiagnosticsMode,
 
     /// Refuse every write with exception 0x01.
