@@ -28,6 +28,11 @@ pub trait Start {
     /// Where it listens once it does.
     type Local: Clone + fmt::Debug + fmt::Display + Send + Sync + 'static;
 
+    /// The URL of where it listens.
+    fn url(&self, local: &Self::Local) -> String {
+        local.to_string()
+    }
+
     /// Refuses what cannot be, and adjusts options to the medium.
     fn prepare(&self, _options: &mut Options) {}
 
@@ -74,6 +79,10 @@ impl Medium for Network {}
 
 impl Start for Network {
     type Local = SocketAddr;
+
+    fn url(&self, local: &SocketAddr) -> String {
+        Self { address: local.to_string().into(), ..self.clone() }.to_string()
+    }
 
     #[allow(private_interfaces)]
     async fn start<S: Service>(&self, service: &Arc<S>, shared: &Arc<Shared>) -> Result<SocketAddr, Error> {

@@ -12,3 +12,4 @@ mod s000_lifecycle;
 mod s001_parts;
 mod s001_server;
 mod s002_factory;
+mod s004_manager;
