@@ -128,10 +128,10 @@ pub(super) async fn all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::O
     let mut pending: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
     poll_fn(|cx| {
         for (future, output) in &mut pending {
-            if output.is_none() {
-                if let Poll::Ready(ready) = future.as_mut().poll(cx) {
-                    *output = Some(ready);
-                }
+            if output.is_none()
+                && let Poll::Ready(ready) = future.as_mut().poll(cx)
+            {
+                *output = Some(ready);
             }
         }
         if pending.iter().all(|(_, output)| output.is_some()) { Poll::Ready(()) } else { Poll::Pending }

@@ -158,13 +158,11 @@ impl Manager {
             }
             return Err(failed);
         }
-        let mut members = self.members();
-        match members.iter_mut().find(|there| Arc::ptr_eq(there, &old)) {
-            Some(place) => *place = new,
-            None => members.push(new), // removed meanwhile
-        }
-        drop(members);
+        let removed_meanwhile = !self.exchange(&old, &new);
         old.retire().await;
+        if removed_meanwhile {
+            new.retire().await;
+        }
         Ok(())
     }
 
@@ -262,6 +260,13 @@ impl Manager {
         }
         members.push(member);
         Ok(())
+    }
+
+    /// Puts `new` where `old` is; `false` when that is not there.
+    fn exchange(&self, old: &Arc<Member>, new: &Arc<Member>) -> bool {
+        let mut members = self.members();
+        let place = members.iter_mut().find(|there| Arc::ptr_eq(there, old));
+        place.map(|place| *place = new.clone()).is_some()
     }
 
     fn take_out(&self, member: &Arc<Member>) {
