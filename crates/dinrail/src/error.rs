@@ -68,6 +68,8 @@ pub enum Error {
     Tls(Arc<str>),
     /// Rules of who may do what cannot be used; the sentence names the place and the mend.
     Rules(Arc<str>),
+    /// Points that cannot be served together; the sentence names them and the mend.
+    Points(Arc<str>),
     /// An option has a value that cannot be; the text names both.
     Option(&'static str),
     /// The system refused something else.
@@ -113,6 +115,7 @@ impl Error {
             | Self::Bind { .. }
             | Self::Tls(_)
             | Self::Rules(_)
+            | Self::Points(_)
             | Self::Option(_)
             | Self::Io(_) => None,
         }
@@ -160,7 +163,7 @@ impl fmt::Display for Error {
                     _ => {}
                 }
             }
-            Self::Tls(sentence) | Self::Rules(sentence) => f.write_str(sentence)?,
+            Self::Tls(sentence) | Self::Rules(sentence) | Self::Points(sentence) => f.write_str(sentence)?,
             Self::Option(what) => f.write_str(what)?,
             Self::Io(source) => fmt::Display::fmt(source, f)?,
         }

@@ -1,6 +1,7 @@
 //! Modbus for Rust.
 
 pub mod blocking;
+pub mod bridge;
 pub mod client;
 mod error;
 pub mod point;

@@ -9,7 +9,7 @@ use crate::{Area, Client, Error};
 
 impl Point {
     /// Its value in registers that begin with its first.
-    pub(super) fn decode(&self, registers: &[u16]) -> Result<Value, Error> {
+    pub(crate) fn decode(&self, registers: &[u16]) -> Result<Value, Error> {
         let value = self.data_type.decode(self.order, Registers::from(registers)).map_err(|error| self.error(error))?;
         Ok(match number(&value) {
             Some(raw) if self.is_scaled() => Value::F64(raw * self.scale.unwrap_or(1.0) + self.offset.unwrap_or(0.0)),
@@ -20,10 +20,14 @@ impl Point {
     /// The registers that hold `value`.
     fn encode(&self, value: &Value) -> Result<Vec<u16>, Error> {
         let mut registers = vec![0; self.data_type.registers()];
-        self.raw(value)
-            .and_then(|raw| self.data_type.encode(&raw, self.order, &mut registers))
-            .map_err(|error| self.error(error))?;
+        self.encode_into(value, &mut registers)?;
         Ok(registers)
+    }
+
+    /// Writes the registers that hold `value` to the first of `out`, and returns how many.
+    pub(crate) fn encode_into(&self, value: &Value, out: &mut [u16]) -> Result<usize, Error> {
+        let encoded = self.raw(value).and_then(|raw| self.data_type.encode(&raw, self.order, out));
+        encoded.map_err(|error| self.error(error))
     }
 
     /// `value` as the device has it: of the point's type, without scale and offset.
@@ -47,6 +51,10 @@ impl Point {
 
     fn real(&self, number: f64) -> Result<Value, ValueError> {
         match self.data_type {
+            // A number must not become infinite on its way.
+            DataType::F32 if number.is_finite() && !(number as f32).is_finite() => {
+                Err(ValueError::OutOfRange(DataType::F32))
+            }
             DataType::F32 => Ok(Value::F32(number as f32)),
             DataType::F64 => Ok(Value::F64(number)),
             expected => Err(ValueError::Mismatch { expected }),
@@ -87,7 +95,7 @@ impl Point {
 }
 
 /// A number as a float; bits and text are none. Integers beyond 2^53 lose their last digits.
-fn number(value: &Value) -> Option<f64> {
+pub(crate) fn number(value: &Value) -> Option<f64> {
     Some(match *value {
         Value::U16(value) => value.into(),
         Value::I16(value) => value.into(),
@@ -102,7 +110,7 @@ fn number(value: &Value) -> Option<f64> {
 }
 
 /// A whole number, exactly.
-fn whole(value: &Value) -> Option<i128> {
+pub(crate) fn whole(value: &Value) -> Option<i128> {
     Some(match *value {
         Value::U16(value) => value.into(),
         Value::I16(value) => value.into(),

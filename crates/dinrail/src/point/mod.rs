@@ -28,6 +28,7 @@ mod reader;
 
 use std::fmt;
 
+pub(crate) use self::access::{number, whole};
 pub use self::plan::{Block, Cost, Limits, Span, plan};
 pub use self::reader::Reader;
 use crate::Area;

@@ -38,7 +38,7 @@ impl Failure {
     }
 
     /// Logs what was not meant, and turns into the reply.
-    pub(super) fn into_reply(self, unit: UnitId, peer: &Peer, pdu: &[u8]) -> Reply {
+    pub(crate) fn into_reply(self, unit: UnitId, peer: &Peer, pdu: &[u8]) -> Reply {
         if let Self::Error(error) = &self {
             let function = pdu.first().copied().unwrap_or_default();
             error!(

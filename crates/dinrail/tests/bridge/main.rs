@@ -1,0 +1,11 @@
+//! Bridges: what a master sees of points that live elsewhere. Names carry the row of the mission they hold.
+
+#![allow(clippy::unwrap_used)] // in a test, an unwrap is an assertion
+
+mod closures;
+mod points;
+mod s000_14_map;
+
+#[allow(dead_code, reason = "the server's tests use more of it")]
+#[path = "../server/raw.rs"]
+mod raw;
