@@ -9,7 +9,7 @@ mkdir -p "$work"
 
 # apt: only what is missing; Node and npm may come from elsewhere.
 missing=
-for package in mbpoll libmodbus-dev python3-venv pkg-config build-essential; do
+for package in socat mbpoll libmodbus-dev python3-venv pkg-config build-essential; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' \
         || missing="$missing $package"
 done

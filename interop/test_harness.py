@@ -67,7 +67,7 @@ def talk_to_fake(lie: int) -> dict[str, str]:
     """The bare socket client against the fake server."""
     with (
         fake_server(lie) as port,
-        mock.patch.object(launch, "serving", lambda _: contextlib.nullcontext(port)),
+        mock.patch.object(launch, "serving", lambda _: contextlib.nullcontext(["127.0.0.1", port])),
     ):
         return launch.talk(SOCKET, SOCKET)
 
@@ -161,7 +161,8 @@ class Conversing(unittest.TestCase):
 
     def test_a_client_that_dies_fails(self) -> None:
         dead = dataclasses.replace(SOCKET, client=(sys.executable, "-c", "raise SystemExit(3)"))
-        serving = mock.patch.object(launch, "serving", lambda _: contextlib.nullcontext("1"))
+        nowhere = contextlib.nullcontext(["127.0.0.1", "1"])
+        serving = mock.patch.object(launch, "serving", lambda _: nowhere)
         with serving, contextlib.redirect_stderr(io.StringIO()):
             results = launch.talk(dead, SOCKET)
         self.assertFalse(any(v.passed for v in judge_all("someone", "nobody", results)))

@@ -47,6 +47,13 @@ CLIENTS: dict[str, tuple[Note, ...]] = {
             {SELF: "id 11ff70756d off -"},
         ),
     ),
+    "pymodbus/rtu": (
+        fault(
+            "fc24 fc24-empty",
+            "takes the reply to be two bytes shorter than it is, and drops it for its checksum",
+            {SELF: "failed: timeout"},
+        ),
+    ),
     "libmodbus": (
         absent(f"{IDENTITY} {FILES} {FIFO} {SERIAL_LINE}", "no call for this function code"),
         absent("segment", NO_SEGMENT),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import dataset as d
-from .cases import holdings, identity
+from .cases import BY_NAME, holdings, identity
 from .expect_clients import DUMMY, FIFO, FILES, IDENTITY
 from .notes import ANY, SELF, Note, absent, fault, own
 
@@ -36,6 +36,28 @@ def not_code(code: int) -> dict[str, str]:
     wrong = f"failed: error: Unexpected data error, expected code {code} got 128"
     return {**ZERO_CODE, "modbus-serial": wrong}
 
+
+# On a serial line one request is out at a time, however many a client is told to send.
+IN_TURN = own(
+    "pipeline", "requests take turns on a line", {ANY: BY_NAME["pipeline"].expected}
+)
+SILENT_UNIT = own("unit-9", "who is not there is silent: another device may be", SILENT)
+NO_LENGTH = "RTU frames have no length of their own: with a byte too many the checksum is wrong"
+PYMODBUS_RTU = (
+    IN_TURN,
+    own("exc-long", NO_LENGTH, SILENT),
+    fault(
+        "exc-function exc-zero exc-126 exc-2001 exc-short",
+        "answers 80 01, which no function's refusal is",
+        SILENT,
+    ),
+    fault("fc21", "stores nothing; answers a read with 80 01", {ANY: "written / failed: timeout"}),
+    fault(
+        "exc-address exc-mei",
+        "keeps what it could not use of the request before, which spoils this one",
+        SILENT,
+    ),
+)
 
 PYMODBUS: tuple[Note, ...] = (
     fault("fc20", FILE_DUMMY, {"pymodbus": f"{DUMMY} | {DUMMY}", SELF: OTHER_LENGTH}),
@@ -199,7 +221,11 @@ TOKIO_MODBUS: tuple[Note, ...] = (
 )
 
 SERVERS: dict[str, tuple[Note, ...]] = {
+    f"{SELF}/rtu": (SILENT_UNIT, own("exc-long", NO_LENGTH, SILENT)),
+    f"{SELF}/ascii": (SILENT_UNIT,),
     "pymodbus": PYMODBUS,
+    "pymodbus/rtu": PYMODBUS_RTU,
+    "pymodbus/ascii": (IN_TURN,),
     "libmodbus": LIBMODBUS,
     "modbus-serial": MODBUS_SERIAL,
     "tokio-modbus": TOKIO_MODBUS,

@@ -9,6 +9,8 @@ import re
 import selectors
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +46,7 @@ class Peer:
     medium: str = "tcp"  # who is on another one has it in the name: pymodbus/udp
 
 
+SERIAL = ("rtu", "ascii")  # media that are a line between two pseudo terminals
 NODE_ENV = {"NODE_PATH": str(WORK / "node_modules")}
 
 PEER_LIST: tuple[Peer, ...] = (
@@ -94,6 +97,32 @@ PEER_LIST: tuple[Peer, ...] = (
         (PYTHON, PEERS / "pymodbus_server.py", "udp"),
         (PYTHON, PEERS / "pymodbus_client.py", "udp"),
         medium="udp",
+    ),
+    *(
+        peer
+        for line in SERIAL
+        for peer in (
+            Peer(
+                f"{SELF}/{line}",
+                SELF,
+                (RUST / "dinrail-peer", "serve", line),
+                (RUST / "dinrail-peer", "client", line),
+                medium=line,
+            ),
+            Peer(
+                f"pymodbus/{line}",
+                "pymodbus",
+                (PYTHON, PEERS / "pymodbus_server.py", line),
+                (PYTHON, PEERS / "pymodbus_client.py", line),
+                medium=line,
+            ),
+        )
+    ),
+    Peer(
+        "mbpoll/rtu",
+        "mbpoll",
+        client=(sys.executable, PEERS / "mbpoll_client.py", "rtu"),
+        medium="rtu",
     ),
 )
 
@@ -167,19 +196,49 @@ def first_line(process: subprocess.Popen[bytes], who: str) -> str:
 
 
 @contextlib.contextmanager
-def serving(peer: Peer) -> Iterator[str]:
-    """A fresh server: the cells are untouched. Yields its port."""
+def serial_line() -> Iterator[tuple[str, str]]:
+    """Two pseudo terminals that are one line: the server's end, and the client's."""
+    with tempfile.TemporaryDirectory() as directory:
+        ends = [Path(directory) / end for end in ("server", "client")]
+        process = subprocess.Popen(["socat", *(f"pty,raw,echo=0,link={end}" for end in ends)])
+        try:
+            deadline = time.monotonic() + START_DEADLINE
+            while not all(end.exists() for end in ends):
+                if time.monotonic() > deadline or process.poll() is not None:
+                    raise HarnessError("socat made no serial line")
+                time.sleep(0.01)
+            yield str(ends[0]), str(ends[1])
+        finally:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def serving(peer: Peer) -> Iterator[list[str]]:
+    """A fresh server: the cells are untouched. Yields what tells a client where it is."""
+    if peer.medium not in SERIAL:
+        with listening(peer, []) as port:
+            if not port.isdecimal():
+                raise HarnessError(f"the {peer.name} server printed {port!r} instead of a port")
+            yield ["127.0.0.1", port]
+        return
+    with serial_line() as (ours, theirs), listening(peer, [ours]) as said:
+        if said != "ready":
+            raise HarnessError(f"the {peer.name} server printed {said!r} instead of being ready")
+        yield [theirs]
+
+
+@contextlib.contextmanager
+def listening(peer: Peer, where: list[str]) -> Iterator[str]:
+    """A server's process. Yields the first line that it prints."""
     process = subprocess.Popen(
-        [str(a) for a in peer.server],
+        [*(str(a) for a in peer.server), *where],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env={**os.environ, **peer.env},
     )
     try:
-        port = first_line(process, peer.name)
-        if not port.isdecimal():
-            raise HarnessError(f"the {peer.name} server printed {port!r} instead of a port")
-        yield port
+        yield first_line(process, peer.name)
     finally:
         process.kill()
         process.wait()
@@ -189,10 +248,10 @@ def serving(peer: Peer) -> Iterator[str]:
 
 def talk(client: Peer, server: Peer) -> dict[str, str]:
     """Runs all cases; what each brought, by name."""
-    with serving(server) as port:
+    with serving(server) as where:
         try:
             done = subprocess.run(
-                [*(str(a) for a in client.client), "127.0.0.1", port],
+                [*(str(a) for a in client.client), *where],
                 input=SCRIPT,
                 capture_output=True,
                 text=True,

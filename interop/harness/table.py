@@ -10,16 +10,17 @@ from .launch import Peer
 from .notes import SELF, SELF_CLI, Kind, stack
 
 OURS = (SELF, SELF_CLI)
-MEDIA = {"tcp": "TCP", "udp": "UDP"}
+MEDIA = {"tcp": "TCP", "udp": "UDP", "rtu": "RTU", "ascii": "ASCII"}
 WORDS = {Kind.ABSENT: "no", Kind.FAULT: "fault", Kind.OWN: "ok"}
 
 INTRO = """\
 # Interoperability
 
-dinrail against other Modbus stacks on one machine, over TCP and over UDP, each as client against
-our server and as server against our client. `interop/run.py` made this page and checks it: every
-cell is an exact comparison with what the other side must bring, or, where a peer is known to
-differ, with what that peer does. Cases, data and programs are in `interop/`.
+dinrail against other Modbus stacks on one machine, over TCP, UDP and serial lines (RTU and ASCII
+on pseudo terminals), each as client against our server and as server against our client.
+`interop/run.py` made this page and checks it: every cell is an exact comparison with what the other
+side must bring, or, where a peer is known to differ, with what that peer does. Cases, data and
+programs are in `interop/`.
 
 - `ok`: the answer is the one the specification asks for; with a number, the peer's own data.
 - `no`: the peer does not offer this; the number says why.

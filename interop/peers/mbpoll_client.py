@@ -1,4 +1,4 @@
-"""Runs the script on stdin with the mbpoll program, one process a step: HOST PORT < script."""
+"""Runs the script on stdin with the mbpoll program, one process a step: HOST PORT, or rtu PATH."""
 
 from __future__ import annotations
 
@@ -33,13 +33,14 @@ def command(op: str, args: list[str]) -> tuple[list[str], list[str]] | None:
     return None
 
 
-def outcome(host: str, port: str, unit: str, op: str, args: list[str]) -> tuple[bool, str]:
+def outcome(where: list[str], unit: str, op: str, args: list[str]) -> tuple[bool, str]:
     """What a person at a shell would see."""
     built = command(op, args)
     if built is None:
         return False, "not offered"
     options, values = built
-    argv = ["mbpoll", "-m", "tcp", "-p", port, "-a", unit, "-0", "-1", "-o", "2", *options, host]
+    *line, place = where
+    argv = ["mbpoll", *line, "-a", unit, "-0", "-1", "-o", "2", *options, place]
     done = subprocess.run([*argv, *values], capture_output=True, text=True, timeout=10, check=False)
     text = done.stdout + done.stderr
     if failure := FAILURE.search(text):
@@ -58,12 +59,14 @@ def outcome(host: str, port: str, unit: str, op: str, args: list[str]) -> tuple[
 
 def main() -> None:
     """Run every line of the script."""
-    host, port = sys.argv[1:3]
+    first, last = sys.argv[1:3]
+    serial = ["-m", "rtu", "-b", "19200", "-P", "none", last]
+    where = serial if first == "rtu" else ["-m", "tcp", "-p", last, first]
     for line in sys.stdin:
         case, unit, op, *args = line.split()
         ok, detail = False, "not offered"
         if case not in ONE_CONNECTION:
-            ok, detail = outcome(host, port, unit, op, args)
+            ok, detail = outcome(where, unit, op, args)
         print(json.dumps({"case": case, "ok": ok, "detail": detail}), flush=True)
 
 

@@ -1,4 +1,6 @@
-"""Runs the script on stdin with pymodbus' synchronous client: [udp] HOST PORT < script."""
+"""Runs the script on stdin with pymodbus' synchronous client: [udp] HOST PORT, or
+rtu | ascii PATH < script.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,9 @@ import json
 import logging
 import sys
 
-from pymodbus.client import ModbusTcpClient, ModbusUdpClient
+from pymodbus.client import ModbusSerialClient, ModbusTcpClient, ModbusUdpClient
 from pymodbus.exceptions import ModbusException
+from pymodbus.framer import FramerType
 from pymodbus.pdu import ModbusPDU
 from pymodbus.pdu.file_message import FileRecord
 
@@ -32,6 +35,7 @@ def raw_pdu(code: int, data: bytes) -> ModbusPDU:
 
         function_code = code
         body = b""
+        rtu_frame_size = len(data) + 4  # a reply is as long as its request
 
         def encode(self) -> bytes:
             return self.body
@@ -214,12 +218,22 @@ def outcome(client: ModbusTcpClient, unit: int, op: str, args: list[str]) -> tup
         return False, f"error: {type(error).__name__}: {error}"
 
 
+def make_client(arguments: list[str]) -> ModbusTcpClient | ModbusUdpClient | ModbusSerialClient:
+    """The client that the arguments ask for."""
+    if arguments[0] in ("rtu", "ascii"):
+        framer = FramerType(arguments[0])
+        return ModbusSerialClient(
+            arguments[1], framer=framer, baudrate=19200, timeout=TIMEOUT, retries=0
+        )
+    *medium, host, port = arguments
+    kind = ModbusUdpClient if medium == ["udp"] else ModbusTcpClient
+    return kind(host, port=int(port), timeout=TIMEOUT, retries=0)
+
+
 def main() -> None:
     """Run every line of the script."""
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
-    *medium, host, port = sys.argv[1:]
-    kind = ModbusUdpClient if medium == ["udp"] else ModbusTcpClient
-    client = kind(host, port=int(port), timeout=TIMEOUT, retries=0)
+    client = make_client(sys.argv[1:])
     before, broken = "", False
     for line in sys.stdin:
         case, unit, op, *args = line.split()

@@ -1,13 +1,17 @@
-"""Serves the suite's data set with pymodbus: [udp]. Prints the port it listens on."""
+"""Serves the suite's data set with pymodbus: [udp | rtu PATH | ascii PATH].
+
+Prints the port it listens on, or that it is ready.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 
+from pymodbus.framer import FramerType
 from pymodbus.pdu import ModbusPDU
 from pymodbus.pdu.device import ModbusDeviceIdentification
-from pymodbus.server import ModbusTcpServer, ModbusUdpServer
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer, ModbusUdpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 SIZE = 1000
@@ -27,7 +31,7 @@ class Reverse(ModbusPDU):
     """The custom function code: the reply is the request's bytes in reverse order."""
 
     function_code = 0x42
-    rtu_frame_size = 0
+    rtu_frame_size = 7  # the suite sends three bytes: unit, code and CRC besides
 
     def __init__(self, body: bytes = b"", dev_id: int = 0, transaction_id: int = 0) -> None:
         super().__init__(dev_id=dev_id, transaction_id=transaction_id)
@@ -66,8 +70,25 @@ def device(unit: int) -> SimDevice:
     )
 
 
+async def serve_line(framer: str, path: str) -> None:
+    """Serve a serial port until killed."""
+    server = ModbusSerialServer(
+        [device(1), device(2)],
+        framer=FramerType(framer),
+        identity=ModbusDeviceIdentification(info=IDENTITY),
+        custom_pdu=[Reverse],
+        port=path,
+        baudrate=19200,
+    )
+    await server.serve_forever(background=True)
+    print("ready", flush=True)
+    await server.serving
+
+
 async def main() -> None:
     """Listen on a free port until killed."""
+    if sys.argv[2:]:
+        return await serve_line(sys.argv[1], sys.argv[2])
     udp = sys.argv[1:] == ["udp"]
     kind = ModbusUdpServer if udp else ModbusTcpServer
     server = kind(

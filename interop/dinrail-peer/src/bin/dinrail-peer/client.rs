@@ -8,7 +8,7 @@ use dinrail::proto::error::ReplyError;
 use dinrail::proto::pdu::device_id::ReadDeviceId;
 use dinrail::proto::pdu::diagnostics::Diagnostic;
 use dinrail::proto::pdu::file_record::FileRead;
-use dinrail::transport::{Tcp, Udp};
+use dinrail::transport::{Serial, Tcp, Udp};
 use dinrail::{Client, Error, FunctionCode};
 use dinrail_peer::script::{self, Before, NOT_OFFERED, Outcome, Step};
 use tokio::task::JoinSet;
@@ -181,6 +181,8 @@ async fn connect(medium: Medium, server: &str) -> Result<Client, Error> {
     match medium {
         Medium::Tcp => Client::connect_with(Tcp::new(server), options).await,
         Medium::Udp => Client::connect_with(Udp::new(server), options).await,
+        Medium::Rtu => Client::connect_with(Serial::rtu(server), options).await,
+        Medium::Ascii => Client::connect_with(Serial::ascii(server), options).await,
     }
 }
 

@@ -5,6 +5,7 @@ use std::future::pending;
 use dinrail::proto::{Area, ExceptionCode, FunctionCode};
 use dinrail::server::{DiagnosticsMode, Options};
 use dinrail::service::{DeviceIdentity, ExceptionStatus, Failure, Fifos, Files, Memory, ServerId, Service, Units};
+use dinrail::transport::Serial;
 use dinrail::{Error, Server};
 use dinrail_peer::cells::{self, Cells};
 
@@ -55,14 +56,22 @@ fn units() -> Result<Units, ExceptionCode> {
     Ok(units)
 }
 
-/// Listens on a free port, prints it, and serves until killed.
-pub(crate) async fn run(medium: Medium) -> Result<(), Error> {
-    let address = "127.0.0.1:0";
+/// Listens on a free port, prints it, and serves until killed. Where there are no ports it prints that it is ready.
+pub(crate) async fn run(medium: Medium, address: &str) -> Result<(), Error> {
     let server = match medium {
         Medium::Tcp => Server::tcp(address, units()?),
         Medium::Udp => Server::udp(address, units()?),
+        Medium::Rtu => return run_serial(Serial::rtu(address)).await,
+        Medium::Ascii => return run_serial(Serial::ascii(address)).await,
     };
     let server = server.with_options(Options::default().with_diagnostics(DiagnosticsMode::Live));
     println!("{}", server.start().await?.port());
+    pending().await
+}
+
+async fn run_serial(port: Serial) -> Result<(), Error> {
+    let server = Server::serial(port, units()?);
+    server.start().await?;
+    println!("ready");
     pending().await
 }
