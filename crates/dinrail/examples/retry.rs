@@ -19,10 +19,13 @@ async fn main() {
     }
 }
 
-/// Up to four tries, each of which waits for `timeout`, with 50, 100 and 200 ms between them.
+/// Up to four tries, each of which waits for `timeout`, with 50, 100 and 200 ms between them; after ten seconds it is
+/// given up in any case. A lost reply, a lost connection and a busy device (exception 06) are worth another try, other
+/// exceptions are not.
 pub async fn read(server: &str, timeout: Duration) -> Result<Vec<u16>, Error> {
     let waits = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
-    let options = Options::default().with_timeout(timeout).with_retry(Retry::attempts(4).with_backoff(waits));
+    let retry = Retry::attempts(4).with_backoff(waits).with_deadline(Duration::from_secs(10));
+    let options = Options::default().with_timeout(timeout).with_retry(retry);
     let client = Client::connect_with(Tcp::new(server), options).await?;
     client.read_holding_registers(0, 2).await
 }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dinrail::blocking::Client;
+use dinrail::blocking::{Client, Pool};
 use dinrail::client::Options;
 use dinrail::transport::Tcp;
 use dinrail::{Error, ExceptionCode};
@@ -80,6 +80,23 @@ fn threads_share_a_client() {
             });
         }
     });
+}
+
+#[test]
+fn s003_21_threads_share_a_pool() {
+    let (address, pool) = (registers(), Pool::new(2));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for address_of_register in 0..15 {
+                    let client = pool.client(address).expect("a connection");
+                    let read = client.read_holding_registers(address_of_register, 1).expect("an answer");
+                    assert_eq!(read, [address_of_register]);
+                }
+            });
+        }
+    });
+    assert!((1..=2).contains(&pool.connections()), "{pool:?}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 
 use super::runtime::{handle, wait};
 use crate::Error;
-use crate::client::{CommEventCounter, CommEventLog, Options, Retry, Stats};
+use crate::client::{CommEventCounter, CommEventLog, Options, RateLimit, Retry, Stats};
 use crate::point::Point;
 use crate::proto::pdu::device_id::ReadDeviceId;
 use crate::proto::pdu::diagnostics::Diagnostic;
@@ -64,6 +64,11 @@ impl Client {
         Ok(Self { inner: crate::Client::over(stream, framing, options), runtime })
     }
 
+    /// A blocking handle on a connection of the process's runtime.
+    pub(super) fn of(inner: crate::Client, runtime: &'static Handle) -> Self {
+        Self { inner, runtime }
+    }
+
     /// The asynchronous client over the same connection. Its retries need a runtime around them, as all of tokio does.
     pub fn as_async(&self) -> &crate::Client {
         &self.inner
@@ -85,6 +90,13 @@ impl Client {
     #[must_use]
     pub fn with_retry(&self, retry: Retry) -> Self {
         Self { inner: self.inner.with_retry(retry), ..*self }
+    }
+
+    /// A handle on the same connection that sends its requests no faster than `limit` says, as
+    /// [`crate::Client::with_rate_limit`].
+    #[must_use]
+    pub fn with_rate_limit(&self, limit: RateLimit) -> Self {
+        Self { inner: self.inner.with_rate_limit(limit), ..*self }
     }
 
     /// Who is at the other end, as errors name it.

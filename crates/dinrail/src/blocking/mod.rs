@@ -13,8 +13,10 @@
 //! holds up.
 
 mod client;
+mod pool;
 mod runtime;
 mod server;
 
 pub use self::client::Client;
+pub use self::pool::{Pool, Pooled};
 pub use self::server::Server;

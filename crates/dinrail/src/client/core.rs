@@ -367,6 +367,20 @@ impl Core {
         None
     }
 
+    /// Takes in what has come while nobody read, the end of the connection among it.
+    pub(super) fn look(&mut self) {
+        if matches!(self.pump, Pump::Caller(_)) {
+            return;
+        }
+        // What comes later is the driver's to read, as it was.
+        let driver = self.driver.clone();
+        let now = self.now();
+        if let Err(failure) = self.pump(&mut Context::from_waker(&driver), now, None) {
+            self.lose(failure, now);
+        }
+        self.wake_callers();
+    }
+
     /// Reads behind what is in the input already, and returns how many bytes have come.
     #[inline]
     fn fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Option<io::Error>>> {

@@ -98,8 +98,9 @@ async fn connect<C: Connect>(
     // The first useless connection is an ordinary loss.
     let mut tries = lost.unwrap_or(0).saturating_sub(1);
     let lost = lost.is_some();
+    let mut wait = backoff.wait(tries);
     if lost {
-        info!(peer = %shared.peer, "the connection was lost; connecting again in {:?}", backoff.wait(tries));
+        info!(peer = %shared.peer, "the connection was lost; connecting again in {wait:?}");
     }
     loop {
         if lost || tries > 0 {
@@ -121,7 +122,8 @@ async fn connect<C: Connect>(
             }
             Some(Err(error)) => {
                 tries += 1;
-                debug!(peer = %shared.peer, %error, "cannot connect; trying again in {:?}", backoff.wait(tries));
+                wait = backoff.wait(tries);
+                debug!(peer = %shared.peer, %error, "cannot connect; trying again in {wait:?}");
                 let mut core = shared.lock();
                 core.failure = Some(Arc::new(error));
                 core.refuse();

@@ -27,6 +27,15 @@ pub(super) struct Exchange<'c, F> {
     repeats_writes: bool,
     tries: u32,
     stage: Stage,
+    /// Of a call whose retries have a deadline.
+    bound: Option<Box<Bound>>,
+}
+
+/// When a call is over, whatever is tried still.
+struct Bound {
+    deadline: Pin<Box<Sleep>>,
+    /// What the last try ended with.
+    last: Option<Error>,
 }
 
 /// What is asked.
@@ -64,12 +73,14 @@ impl Asked<'_> {
 }
 
 enum Stage {
+    /// Of a client with a deadline or a limit: what they need is not there yet.
+    Unprepared,
     New,
     Queued(Ticket),
     /// With the moment at which it was.
     Started(CallId, Instant),
-    /// Until it is tried again.
-    Paused(Pin<Box<Sleep>>),
+    /// Until it is tried, or tried again.
+    Paused(Pin<Box<dyn Future<Output = ()> + Send + Sync>>),
     Ended,
 }
 
@@ -81,16 +92,8 @@ impl<T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Future for Exch
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        loop {
-            if let Stage::Paused(pause) = &mut self.stage {
-                ready!(pause.as_mut().poll(cx));
-                self.stage = Stage::New;
-            }
-            match ready!(self.poll_call(cx)) {
-                Ok(taken) => return Poll::Ready(Ok(taken)),
-                Err(error) => self.pause_after(error)?,
-            }
-        }
+        let polled = self.poll_tries(cx);
+        if polled.is_pending() && self.bound.is_some() { self.poll_bound(cx) } else { polled }
     }
 }
 
@@ -98,7 +101,9 @@ impl<'c, T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exchange<'c
     /// `take` is given the request as well. Nothing happens before it is polled.
     pub(super) fn new(client: &'c Client, request: Asked<'c>, take: F) -> Self {
         let repeats_writes = client.retry.writes;
-        Self { client, unit: client.unit, request, take, repeats_writes, tries: 1, stage: Stage::New }
+        let plain = client.retry.deadline.is_none() && client.limit.is_none();
+        let stage = if plain { Stage::New } else { Stage::Unprepared };
+        Self { client, unit: client.unit, request, take, repeats_writes, tries: 1, stage, bound: None }
     }
 
     /// The request is another's: it goes to that one's unit, and is not repeated if it writes.
@@ -106,6 +111,55 @@ impl<'c, T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exchange<'c
         self.unit = unit;
         self.repeats_writes = false;
         self
+    }
+
+    #[inline]
+    fn poll_tries(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
+        loop {
+            match &mut self.stage {
+                Stage::Unprepared => {
+                    self.prepare();
+                    continue;
+                }
+                Stage::Paused(pause) => {
+                    ready!(pause.as_mut().poll(cx));
+                    self.stage = Stage::New;
+                }
+                _ => {}
+            }
+            match ready!(self.poll_call(cx)) {
+                Ok(taken) => return Poll::Ready(Ok(taken)),
+                Err(error) => self.pause_after(error)?,
+            }
+        }
+    }
+
+    #[cold]
+    fn prepare(&mut self) {
+        let deadline = self.client.retry.deadline.map(|deadline| Box::pin(tokio::time::sleep(deadline)));
+        self.bound = deadline.map(|deadline| Box::new(Bound { deadline, last: None }));
+        self.stage = match &self.client.limit {
+            Some(limit) => Stage::Paused(Box::pin(limit.clone().into_turn())),
+            None => Stage::New,
+        };
+    }
+
+    /// A call that is not over yet is over when its deadline is.
+    #[cold]
+    fn poll_bound(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
+        let Some(bound) = &mut self.bound else { return Poll::Pending };
+        ready!(bound.deadline.as_mut().poll(cx));
+        let last = bound.last.take();
+        let mut core = self.client.shared.lock();
+        let overdue = match (&self.stage, self.request.function()) {
+            (Stage::Started(..), Some(function)) => {
+                let after = self.client.retry.deadline.unwrap_or_default();
+                Error::Timeout { peer: self.peer(), function, after, instead: None }
+            }
+            _ => last.unwrap_or_else(|| self.not_sent(&core)),
+        };
+        self.give_up(&mut core);
+        Poll::Ready(Err(overdue))
     }
 
     #[inline]
@@ -147,7 +201,7 @@ impl<'c, T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exchange<'c
             Stage::Queued(ticket) => self.poll_queued(core, cx, ticket),
             Stage::Started(call, since) => self.poll_started(core, cx, call, since),
             // Polled again after it was ready: against the contract of futures.
-            Stage::Paused(_) | Stage::Ended => Poll::Pending,
+            Stage::Unprepared | Stage::Paused(_) | Stage::Ended => Poll::Pending,
         };
         if polled.is_ready() {
             self.stage = Stage::Ended;
@@ -164,7 +218,16 @@ impl<'c, T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exchange<'c
         match retry.after(self.tries, self.request.is_read(), &error) {
             Some(wait) => {
                 self.tries += 1;
-                self.stage = Stage::Paused(Box::pin(tokio::time::sleep(wait)));
+                let limit = self.client.limit.clone();
+                self.stage = Stage::Paused(Box::pin(async move {
+                    tokio::time::sleep(wait).await;
+                    if let Some(limit) = limit {
+                        limit.turn().await;
+                    }
+                }));
+                if let Some(bound) = &mut self.bound {
+                    bound.last = Some(error);
+                }
                 Ok(())
             }
             None => Err(error),
@@ -314,22 +377,29 @@ impl<F> Exchange<'_, F> {
     fn peer(&self) -> Arc<str> {
         self.client.shared.peer.clone()
     }
-}
 
-impl<F> Drop for Exchange<'_, F> {
-    fn drop(&mut self) {
-        match self.stage {
-            Stage::New | Stage::Paused(_) | Stage::Ended => {}
+    /// Leaves the queue, or a call that was sent to its fate.
+    fn give_up(&mut self, core: &mut Core) {
+        match std::mem::replace(&mut self.stage, Stage::Ended) {
+            Stage::Unprepared | Stage::New | Stage::Paused(_) | Stage::Ended => {}
             Stage::Queued(ticket) => {
-                let mut core = self.client.shared.lock();
                 core.queue.leave(ticket);
                 core.grant();
             }
             Stage::Started(call, _) => {
-                let mut core = self.client.shared.lock();
                 core.connection.cancel(call);
                 core.leave(call);
             }
+        }
+    }
+}
+
+impl<F> Drop for Exchange<'_, F> {
+    #[inline]
+    fn drop(&mut self) {
+        if matches!(self.stage, Stage::Queued(_) | Stage::Started(..)) {
+            let client = self.client;
+            self.give_up(&mut client.shared.lock());
         }
     }
 }

@@ -22,9 +22,11 @@ mod core;
 mod driver;
 mod exchange;
 mod io;
+mod limit;
 mod maintenance;
 mod methods;
 mod options;
+mod pool;
 mod queue;
 mod records;
 mod retry;
@@ -34,8 +36,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::limit::RateLimit;
 pub use self::maintenance::{CommEventCounter, CommEventLog};
 pub use self::options::{Backoff, MAX_DEPTH, Options};
+pub use self::pool::{Pool, Pooled};
 pub use self::retry::Retry;
 
 use self::core::{Core, Link, Shared};
@@ -55,6 +59,7 @@ pub struct Client {
     unit: UnitId,
     timeout: Duration,
     retry: Retry,
+    limit: Option<RateLimit>,
 }
 
 /// Closes the connection when the last handle is dropped.
@@ -144,6 +149,7 @@ impl Client {
             unit: options.unit,
             timeout: options.timeout,
             retry: options.retry,
+            limit: None,
         };
         (client, shared)
     }
@@ -166,6 +172,13 @@ impl Client {
         Self { retry, ..self.clone() }
     }
 
+    /// A handle on the same connection that sends its requests, repeated ones among them, no faster than `limit` says. A
+    /// call waits for its turn; its timeout begins when it is sent.
+    #[must_use]
+    pub fn with_rate_limit(&self, limit: RateLimit) -> Self {
+        Self { limit: Some(limit), ..self.clone() }
+    }
+
     /// Who is at the other end, as errors name it.
     pub fn peer(&self) -> &str {
         &self.shared.peer
@@ -180,6 +193,18 @@ impl Client {
     /// about a timeout after the last one.
     pub fn is_connected(&self) -> bool {
         matches!(self.shared.lock().link, Link::Up(_))
+    }
+
+    /// Whether there is a connection, after a look at what has come over it.
+    fn is_alive(&self) -> bool {
+        let mut core = self.shared.lock();
+        core.look();
+        matches!(core.link, Link::Up(_))
+    }
+
+    /// Whether there are other handles on the connection.
+    fn is_shared(&self) -> bool {
+        Arc::strong_count(&self._handle) > 1
     }
 
     /// What was seen so far.

@@ -6,10 +6,18 @@ use super::Backoff;
 use crate::Error;
 use crate::proto::ExceptionCode;
 
-/// What is asked again after a failure, how often, and how long after.
+/// What is asked again after a failure, how often, how long after, and when it has taken long enough.
 ///
 /// A request that was certainly not sent may always be sent again. One that was sent and got no answer is sent again
 /// only when it reads: a write might be done twice, so it is repeated only with [`with_writes`](Self::with_writes).
+///
+/// ```
+/// use std::time::Duration;
+/// use dinrail::client::{Options, Retry};
+///
+/// // Four tries at most, and an answer or an error within three seconds whatever happens.
+/// let options = Options::default().with_retry(Retry::attempts(4).with_deadline(Duration::from_secs(3)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retry {
@@ -17,9 +25,17 @@ pub struct Retry {
     pub attempts: u32,
     /// How long to wait between.
     pub backoff: Backoff,
-    /// Whether a device that is busy (exception 06, nothing was done) is asked again.
-    pub busy: bool,
-    /// Whether writes whose outcome is unknown are repeated.
+    /// When a call is over, from its beginning on, with all its tries and waits: the try that is on its way is given up
+    /// then. `None`, the default, for as long as the attempts take.
+    pub deadline: Option<Duration>,
+    /// Whether to ask again when there was no connection: nothing was sent. Default true.
+    pub unconnected: bool,
+    /// Whether to ask again when no answer came, or the connection was lost before it did. Default true.
+    pub unanswered: bool,
+    /// The exceptions after which to ask again. Default 06, device busy, and 0x0B, a gateway's device did not answer.
+    pub exceptions: &'static [ExceptionCode],
+    /// Whether writes are repeated that may have been done: after no answer, and after all exceptions but 06 and 0x0A.
+    /// Default false.
     pub writes: bool,
 }
 
@@ -29,10 +45,18 @@ impl Retry {
         Self::attempts(1)
     }
 
-    /// Up to this many tries in all, with waits from 50 ms doubling to 1 s between them; a busy device is asked again.
+    /// Up to this many tries in all, with waits from 50 ms doubling to 1 s between them, each shortened at random by up to
+    /// half so that many clients do not come back at once.
     pub const fn attempts(attempts: u32) -> Self {
-        let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
-        Self { attempts, backoff, busy: true, writes: false }
+        Self {
+            attempts,
+            backoff: Backoff::new(Duration::from_millis(50), Duration::from_secs(1)).with_jitter(),
+            deadline: None,
+            unconnected: true,
+            unanswered: true,
+            exceptions: &[ExceptionCode::ServerDeviceBusy, ExceptionCode::GatewayTargetFailedToRespond],
+            writes: false,
+        }
     }
 
     /// Sets the waits.
@@ -42,14 +66,35 @@ impl Retry {
         self
     }
 
-    /// Sets whether a busy device is asked again.
+    /// Sets [`deadline`](Self::deadline).
     #[must_use]
-    pub const fn with_busy(mut self, busy: bool) -> Self {
-        self.busy = busy;
+    pub const fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
         self
     }
 
-    /// Sets whether writes whose outcome is unknown are repeated: only for writes that may be done twice.
+    /// Sets [`unconnected`](Self::unconnected).
+    #[must_use]
+    pub const fn with_unconnected(mut self, unconnected: bool) -> Self {
+        self.unconnected = unconnected;
+        self
+    }
+
+    /// Sets [`unanswered`](Self::unanswered).
+    #[must_use]
+    pub const fn with_unanswered(mut self, unanswered: bool) -> Self {
+        self.unanswered = unanswered;
+        self
+    }
+
+    /// Sets [`exceptions`](Self::exceptions).
+    #[must_use]
+    pub const fn with_exceptions(mut self, exceptions: &'static [ExceptionCode]) -> Self {
+        self.exceptions = exceptions;
+        self
+    }
+
+    /// Sets whether writes that may have been done are repeated: only for writes that may be done twice.
     #[must_use]
     pub const fn with_writes(mut self, writes: bool) -> Self {
         self.writes = writes;
@@ -65,13 +110,17 @@ impl Retry {
     fn allows(&self, reads: bool, error: &Error) -> bool {
         let repeatable = self.writes || reads;
         match error {
-            Error::Connect { .. } => true,
-            Error::Timeout { .. } | Error::Lost { .. } => repeatable,
-            Error::Exception(ExceptionCode::ServerDeviceBusy) => self.busy,
-            Error::Exception(ExceptionCode::GatewayTargetFailedToRespond) => repeatable,
+            Error::Connect { .. } => self.unconnected,
+            Error::Timeout { .. } | Error::Lost { .. } => self.unanswered && repeatable,
+            Error::Exception(code) => self.exceptions.contains(code) && (repeatable || nothing_was_done(*code)),
             _ => false,
         }
     }
+}
+
+/// Whether an exception says so by itself, whatever the device (AP 7): it is busy, or no gateway has passed the request on.
+fn nothing_was_done(code: ExceptionCode) -> bool {
+    matches!(code, ExceptionCode::ServerDeviceBusy | ExceptionCode::GatewayPathUnavailable)
 }
 
 impl Default for Retry {

@@ -16,6 +16,7 @@ mod identity;
 mod mapped;
 mod memory;
 mod model;
+mod paced;
 mod part;
 mod shifted;
 mod sparse;
@@ -40,6 +41,7 @@ pub use self::identity::{DeviceIdentity, Identified};
 pub use self::mapped::{MapReply, MapRequest};
 pub use self::memory::Memory;
 pub use self::model::{DataModel, FileRange, Target};
+pub use self::paced::Paced;
 pub use self::part::{Part, WithPart};
 pub use self::shifted::Shifted;
 pub use self::sparse::Sparse;
@@ -47,6 +49,7 @@ pub use self::status::{ExceptionStatus, ServerId, StatusCoils};
 pub use self::store::Store;
 pub use self::units::Units;
 pub use self::values::{IntoValues, Values, ValuesMut};
+use crate::client::RateLimit;
 use crate::proto::{ExceptionCode, FunctionCode, Pdu, UnitId};
 
 /// Answers requests. `call` is told everything about one request and says what happened.
@@ -143,6 +146,15 @@ pub trait Service: Send + Sync + 'static {
         Self: Sized,
     {
         Shifted::new(self, offset)
+    }
+
+    /// Asks `self` no faster than `limit` says; requests wait for their turn. For gateways: several servers in front of one
+    /// device may share the limit.
+    fn paced(self, limit: RateLimit) -> Paced<Self>
+    where
+        Self: Sized,
+    {
+        Paced::new(self, limit)
     }
 
     /// Asks `self` what `map` makes of each request: the same PDU, another one, or none, which drops the request: it is

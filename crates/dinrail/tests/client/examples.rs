@@ -11,6 +11,12 @@ use crate::fake::{self, Peer};
 #[path = "../../examples/concurrent.rs"]
 mod concurrent;
 #[allow(dead_code, unreachable_pub, reason = "a program, not a module")]
+#[path = "../../examples/pool.rs"]
+mod pool;
+#[allow(dead_code, unreachable_pub, reason = "a program, not a module")]
+#[path = "../../examples/rate_limit.rs"]
+mod rate_limit;
+#[allow(dead_code, unreachable_pub, reason = "a program, not a module")]
 #[path = "../../examples/read.rs"]
 mod read;
 #[allow(dead_code, unreachable_pub, reason = "a program, not a module")]
@@ -51,6 +57,26 @@ async fn s003_2_concurrent() {
 }
 
 #[tokio::test]
+async fn s003_6_rate_limit() {
+    let (listener, address) = fake::listen().await;
+    let server = tokio::spawn(async move {
+        let mut peer = Peer::accept(&listener).await;
+        let mut stamps = Vec::new();
+        while let Some(asked) = peer.try_asked().await {
+            stamps.push(Instant::now());
+            peer.send(&asked.registers(0)).await;
+        }
+        stamps
+    });
+    let values = rate_limit::read_all(&address.to_string(), 20).await.expect("answers");
+    assert_eq!(values, (0..20).collect::<Vec<u16>>());
+    let stamps = server.await.expect("no panic");
+    // The first may be seen late, if the machine is busy, by less than the others' wait.
+    let took = stamps[19] - stamps[0];
+    assert!(stamps.len() == 20 && took >= Duration::from_millis(900), "{took:?}");
+}
+
+#[tokio::test]
 async fn s003_7_retry() {
     let (listener, address) = fake::listen().await;
     let server = tokio::spawn(async move {
@@ -69,4 +95,15 @@ async fn s003_7_retry() {
     assert_eq!(server.await.expect("no panic"), None, "no connection is left behind");
     let dead = fake::listen().await.1.to_string();
     retry::read(&dead, Duration::from_millis(100)).await.expect_err("nobody listens");
+}
+
+#[tokio::test]
+async fn s003_21_pool() {
+    let mut servers = Vec::new();
+    for _ in 0..3 {
+        servers.push(fake::registers().await.to_string());
+    }
+    let pool = dinrail::client::Pool::new(2);
+    assert_eq!(pool::read_all(&pool, &servers, 60).await.expect("answers"), 60);
+    assert_eq!(pool.connections(), 6);
 }

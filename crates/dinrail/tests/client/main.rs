@@ -6,6 +6,8 @@ mod fake;
 mod functions;
 mod gateway;
 mod many;
+mod pacing;
+mod pool;
 mod replies;
 mod retry;
 mod rtu;
