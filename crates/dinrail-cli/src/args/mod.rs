@@ -17,7 +17,7 @@ pub(crate) use self::ranges::Ranges;
 pub(crate) use self::reference::{Reference, parse_area, short_name};
 pub(crate) use self::secret::secret;
 pub(crate) use self::time::parse_duration;
-use crate::command::{bench, completions, pki, read, scan, serve, sniff, write};
+use crate::command::{bench, completions, pki, read, scan, serve, sniff, write, ws_bridge};
 
 /// Modbus at a shell: read, write, scan, serve and measure.
 #[derive(Debug, Parser)]
@@ -39,6 +39,7 @@ pub(crate) enum Command {
     Scan(scan::Scan),
     Sniff(sniff::Sniff),
     Bench(bench::Bench),
+    WsBridge(ws_bridge::WsBridge),
     Pki(pki::Pki),
     Completions(completions::Completions),
 }
@@ -66,7 +67,7 @@ Exit codes:
   2    the command line is wrong, or a value does not fit its type
   3    no connection, or no answer in time; for serve, the address cannot be listened on
   4    the outcome of a write is unknown: it was sent, and no answer came; read before writing again
-  130  interrupted by Ctrl-C (serve ends with 0)";
+  130  interrupted by Ctrl-C (serve and ws-bridge end with 0)";
 
 #[cfg(test)]
 mod tests {

@@ -9,6 +9,7 @@ pub(crate) mod serve;
 mod signal;
 pub(crate) mod sniff;
 pub(crate) mod write;
+pub(crate) mod ws_bridge;
 
 use std::future::Future;
 
@@ -24,6 +25,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Scan(scan) => block_on(scan.run()),
         Command::Sniff(sniff) => block_on(sniff.run()),
         Command::Bench(bench) => block_on(bench.run()),
+        Command::WsBridge(bridge) => block_on(bridge.run()),
         Command::Pki(pki) => pki.run(),
         Command::Completions(completions) => completions.run(),
     }

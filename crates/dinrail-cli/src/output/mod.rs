@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use tracing_subscriber::filter::LevelFilter;
 
 pub(crate) use self::exchanges::Exchanges;
-pub(crate) use self::readings::{Readings, Row, failed_reading};
+pub(crate) use self::readings::{JsonValue, Readings, Row, failed_reading, json_value, timestamp};
 use crate::failure::Failure;
 
 /// How results are written.

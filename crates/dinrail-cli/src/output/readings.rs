@@ -92,7 +92,7 @@ struct FailedLine<'a> {
 /// Floats keep their own precision: an `f32` of 21.1 is `21.1` and not `21.100000381469727`.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum JsonValue {
+pub(crate) enum JsonValue {
     Unsigned(u64),
     Signed(i64),
     Single(f32),
@@ -101,7 +101,7 @@ enum JsonValue {
     Text(String),
 }
 
-fn json_value(value: &Value) -> JsonValue {
+pub(crate) fn json_value(value: &Value) -> JsonValue {
     match *value {
         Value::U16(number) => JsonValue::Unsigned(number.into()),
         Value::U32(number) => JsonValue::Unsigned(number.into()),
@@ -121,7 +121,7 @@ pub(super) fn json_line(line: &impl Serialize) -> String {
     serde_json::to_string(line).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
 }
 
-fn timestamp(time: SystemTime) -> String {
+pub(crate) fn timestamp(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }
 

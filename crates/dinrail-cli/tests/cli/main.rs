@@ -10,3 +10,4 @@ mod scan;
 mod serve;
 mod sniff;
 mod write;
+mod ws_bridge;
