@@ -22,6 +22,7 @@ mod core;
 mod driver;
 mod exchange;
 mod io;
+mod jobs;
 mod limit;
 mod maintenance;
 mod methods;
@@ -36,6 +37,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::jobs::{Queue, Submitted};
 pub use self::limit::RateLimit;
 pub use self::maintenance::{CommEventCounter, CommEventLog};
 pub use self::options::{Backoff, MAX_DEPTH, Options};
@@ -60,6 +62,8 @@ pub struct Client {
     timeout: Duration,
     retry: Retry,
     limit: Option<RateLimit>,
+    /// How many requests may be unanswered at a time.
+    depth: usize,
 }
 
 /// Closes the connection when the last handle is dropped.
@@ -150,6 +154,7 @@ impl Client {
             timeout: options.timeout,
             retry: options.retry,
             limit: None,
+            depth: if framing.has_transactions() { options.depth.clamp(1, MAX_DEPTH) } else { 1 },
         };
         (client, shared)
     }
@@ -200,6 +205,11 @@ impl Client {
         let mut core = self.shared.lock();
         core.look();
         matches!(core.link, Link::Up(_))
+    }
+
+    /// How many requests may be unanswered at a time.
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
     }
 
     /// Whether there are other handles on the connection.

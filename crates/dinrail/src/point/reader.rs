@@ -68,23 +68,38 @@ impl Reader {
         self.blocks.iter().map(|planned| planned.block)
     }
 
-    /// Reads all of them once, and answers in their order. Requests are sent as the client's depth allows.
+    /// Reads all of them once, and answers in their order. As many requests as the client's depth are under way at a time,
+    /// so that several readers of one client take turns.
     pub async fn read(&mut self) -> Vec<Result<Value, Error>> {
         let mut values: Vec<Option<Result<Value, Error>>> = self.points.iter().map(|_| None).collect();
         let mut refused = Vec::new();
-        let mut requests = JoinSet::new();
-        for (index, Planned { block, .. }) in self.blocks.iter().enumerate() {
-            let (client, block) = (self.client.clone(), *block);
-            requests
-                .spawn(async move { (index, Content::read(&client, block.area, block.address, block.count).await) });
-        }
-        while let Some(done) = requests.join_next().await {
-            // A task that was cut off leaves its points without an answer, which is said below.
-            let Ok((index, content)) = done else { continue };
+        let mut take = |index: usize, content: Result<Content, Error>| {
             let planned = &self.blocks[index];
             match content {
                 Err(error) if is_refusal(&error) && self.spans(&planned.points) > 1 => refused.push(index),
                 content => self.give(&mut values, planned, &content),
+            }
+        };
+        let mut blocks = self.blocks.iter().map(|planned| planned.block).enumerate();
+        if self.client.depth() == 1 {
+            for (index, Block { area, address, count }) in blocks {
+                take(index, Content::read(&self.client, area, address, count).await);
+            }
+        } else {
+            let mut requests = JoinSet::new();
+            loop {
+                while requests.len() < self.client.depth()
+                    && let Some((index, Block { area, address, count })) = blocks.next()
+                {
+                    let client = self.client.clone();
+                    requests.spawn(async move { (index, Content::read(&client, area, address, count).await) });
+                }
+                match requests.join_next().await {
+                    Some(Ok((index, content))) => take(index, content),
+                    // A task that was cut off leaves its points without an answer, which is said below.
+                    Some(Err(_)) => {}
+                    None => break,
+                }
             }
         }
         let mut learned = false;

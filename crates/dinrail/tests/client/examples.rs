@@ -14,6 +14,9 @@ mod concurrent;
 #[path = "../../examples/pool.rs"]
 mod pool;
 #[allow(dead_code, unreachable_pub, reason = "a program, not a module")]
+#[path = "../../examples/queue_worker.rs"]
+mod queue_worker;
+#[allow(dead_code, unreachable_pub, reason = "a program, not a module")]
 #[path = "../../examples/rate_limit.rs"]
 mod rate_limit;
 #[allow(dead_code, unreachable_pub, reason = "a program, not a module")]
@@ -54,6 +57,20 @@ async fn s003_2_concurrent() {
             Err(error) => assert!(matches!(error, Error::Connect { .. }) && server == &servers[3], "{error}"),
         }
     }
+}
+
+#[tokio::test]
+async fn s003_5_queue_worker() {
+    let (listener, address) = fake::listen().await;
+    let server = tokio::spawn(async move {
+        Peer::accept(&listener).await.serve().await;
+        drop(listener); // one connection is all that there is
+    });
+    let addresses: Vec<u16> = (0..50).rev().collect();
+    let results = queue_worker::work(&address.to_string(), &addresses).await.expect("a connection");
+    let results: Vec<u16> = results.into_iter().map(|result| result.expect("an answer")).collect();
+    assert_eq!(results, addresses);
+    server.await.expect("it ends, and the connection with it");
 }
 
 #[tokio::test]

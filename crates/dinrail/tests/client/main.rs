@@ -5,6 +5,7 @@ mod examples;
 mod fake;
 mod functions;
 mod gateway;
+mod jobs;
 mod many;
 mod pacing;
 mod pool;
