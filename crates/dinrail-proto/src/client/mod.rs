@@ -134,6 +134,11 @@ impl<const N: usize> Connection<N> {
         self.waiting | self.open == 0
     }
 
+    /// Whether there is no call at all, whatever has become of it.
+    pub const fn is_unused(&self) -> bool {
+        self.used == 0
+    }
+
     /// How many more calls may be started.
     pub const fn room(&self) -> usize {
         N - self.used.count_ones() as usize

@@ -313,7 +313,9 @@ impl Core {
         timeout: Duration,
     ) -> Option<CallId> {
         let is_up = matches!(self.link, Link::Up(_));
-        if !is_up || !self.direct || !self.queue.is_empty() || !self.pending.is_empty() {
+        // While there is another call it is the driver who is to be woken when something comes, not this caller.
+        if !is_up || !self.direct || !self.connection.is_unused() || !self.queue.is_empty() || !self.pending.is_empty()
+        {
             return None;
         }
         // Reading comes first: what is sent must not go into a connection that the peer has closed already.

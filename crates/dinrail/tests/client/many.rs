@@ -137,6 +137,33 @@ async fn calls_that_are_dropped_anywhere_leave_the_others_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn tasks_that_call_again_and_again_hold_up_none_of_each_other() {
+    for depth in [1usize, 4] {
+        for tasks in [2u16, 3, 10, 16, 20] {
+            let (client, peer) = pipe(Options::default().with_depth(depth));
+            tokio::spawn(slow(peer));
+            let started = Instant::now();
+            let mut calls = tokio::task::JoinSet::new();
+            for task in 0..tasks {
+                let client = client.clone();
+                calls.spawn(async move {
+                    for call in 0..20 {
+                        let address = 100 * task + call;
+                        assert_eq!(client.read_holding_registers(address, 1).await.expect("an answer"), [address]);
+                    }
+                });
+            }
+            while let Some(result) = calls.join_next().await {
+                result.expect("no panic");
+            }
+            // A timer is a millisecond coarse.
+            let most = Duration::from_millis(2) * 20 * u32::from(tasks) + Duration::from_millis(10);
+            assert!(started.elapsed() < most, "{tasks} at depth {depth}: {:?}", started.elapsed());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_slots_of_dropped_calls_go_to_those_who_wait() {
     let (client, peer) = pipe(Options::default().with_depth(16usize));
     tokio::spawn(async move {
