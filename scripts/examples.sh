@@ -34,6 +34,8 @@ check read $'0: 7\n1: 8\n2: 9\n3: 0\n4: 0\n5: 0\n6: 0\n7: 0\n8: 0\n9: 0' "$examp
 check concurrent "$address: [1, 2, 3]"$'\n'"$address: [1, 2, 3]" "$examples/concurrent" "$address" "$address"
 check retry "[7, 8]" "$examples/retry" "$address"
 check rate_limit "20 requests in 0.95 s or more: true" "$examples/rate_limit" "$address"
+check monitor $'register 0 = 7\nregister 1 = 8\nregister 2 = 9\nregister 10 = 1\nregister 11 = 2' \
+    "$examples/monitor" "$address" 5
 check queue_worker $'7\n8\n9\n1\n2\n3' "$examples/queue_worker" "$address"
 check pool "60 registers read, 2 connections to 1 devices" "$examples/pool" "$address"
 stop_servers

@@ -10,6 +10,7 @@ pub mod service;
 pub mod sniff;
 mod timer;
 pub mod transport;
+pub mod watch;
 mod wire;
 
 pub use dinrail_proto as proto;

@@ -23,12 +23,14 @@
 //! of them a device refuses.
 
 mod access;
+mod deadband;
 mod plan;
 mod reader;
 
 use std::fmt;
 
 pub(crate) use self::access::{number, whole};
+pub use self::deadband::Deadband;
 pub use self::plan::{Block, Cost, Limits, Span, plan};
 pub use self::reader::Reader;
 use crate::Area;
@@ -54,6 +56,8 @@ pub struct Point {
     pub offset: Option<f64>,
     /// What it is measured in, for people. None unless set.
     pub unit: Option<String>,
+    /// Changes that are too small to be told when it is [watched](crate::watch). None unless set.
+    pub deadband: Deadband,
 }
 
 impl Point {
@@ -68,6 +72,7 @@ impl Point {
             scale: None,
             offset: None,
             unit: None,
+            deadband: Deadband::None,
         }
     }
 
@@ -103,6 +108,13 @@ impl Point {
     #[must_use]
     pub fn with_unit(mut self, unit: impl Into<String>) -> Self {
         self.unit = Some(unit.into());
+        self
+    }
+
+    /// Sets [`deadband`](Self::deadband).
+    #[must_use]
+    pub fn with_deadband(mut self, deadband: Deadband) -> Self {
+        self.deadband = deadband;
         self
     }
 
