@@ -35,4 +35,4 @@ fuzz:
 	fuzz/smoke.sh $(or $(FUZZ_SECONDS),600)
 
 clean:
-	rm -rf target benches/target benches/.work interop/.work interop/dinrail-peer/target fuzz/target fuzz/artifacts
+	rm -rf target examples/target benches/target benches/.work interop/.work interop/dinrail-peer/target fuzz/target fuzz/artifacts

@@ -7,6 +7,8 @@ target=${CARGO_TARGET_DIR:-$PWD/target}
 
 cargo build --quiet --locked --package dinrail --examples
 cargo build --quiet --locked --package dinrail-cli
+# Those that need more than dinrail are a workspace of their own.
+CARGO_TARGET_DIR=$target cargo build --quiet --locked --manifest-path examples/Cargo.toml
 examples=$target/debug/examples
 
 # check NAME EXPECTED COMMAND...
@@ -38,4 +40,74 @@ check monitor $'register 0 = 7\nregister 1 = 8\nregister 2 = 9\nregister 10 = 1\
     "$examples/monitor" "$address" 5
 check queue_worker $'7\n8\n9\n1\n2\n3' "$examples/queue_worker" "$address"
 check pool "60 registers read, 2 connections to 1 devices" "$examples/pool" "$address"
+stop_servers
+
+check bridge_map 'read hr:0 and hr:1: [214, 210]
+read co:0: [true]
+wrote 22.5 to hr:1; the controller has Some(22.5)
+wrote 40.0 to hr:1: exception 0x04 (server device failure)
+the controller still has Some(22.5)
+wrote half of hr:10: exception 0x02 (illegal data address)
+wrote hr:20: exception 0x0b (gateway target device failed to respond)
+read hr:20: exception 0x0b (gateway target device failed to respond)
+read hr:2, which is not bound: exception 0x02 (illegal data address)' "$examples/bridge_map"
+
+check gateway 'unit 1 read: [11, 12]
+unit 2 read: [21, 22]
+unit 3 read: [31, 32]
+unit 4 read: exception 0x0b (gateway target device failed to respond)
+unit 5 read: exception 0x0a (gateway path unavailable)
+unit 9 read: exception 0x0a (gateway path unavailable)
+unit 2 written: ()
+unit 2 read: [7, 22]
+unit 3 read beyond its end: exception 0x02 (illegal data address)
+unit 4 written: exception 0x0b (gateway target device failed to respond)' "$examples/gateway"
+
+check bridge_mqtt 'read the temperature: [214]
+read the humidity, which nobody has published: exception 0x0b (gateway target device failed to respond)
+write 22.5 to the setpoint: ()
+read it back: [225]
+write 99.9 to it: exception 0x04 (server device failure)
+write the valve, for which nobody listens: exception 0x0b (gateway target device failed to respond)
+read what is not bound: exception 0x02 (illegal data address)
+write the setpoint of a device that is gone: exception 0x0b (gateway target device failed to respond)
+read without a broker: exception 0x0a (gateway path unavailable)
+write without a broker: exception 0x0a (gateway path unavailable)' timeout 60 "$target/debug/bridge_mqtt"
+
+check http_host '200 of 200 HTTP writes were seen by Modbus within 100 ms
+a Modbus write was shown by HTTP: true
+values that did not belong together: 0
+others read more than 500 times meanwhile: true' timeout 60 "$target/debug/http_host"
+
+# The first two pages of the guide: their programs are these examples, and what they show is what happens.
+# block PAGE TEXT: the block of the page that has the text in it.
+block() {
+    awk -v text="$2" '
+        /^```/ { if (hit) { printf "%s", block; exit }; block = ""; next }
+        { block = block $0 "\n"; if (index($0, text)) hit = 1 }' "docs/guide/$1"
+}
+# shown PAGE TEXT: runs what stands behind "$ dinrail" in that block, and gives the block as it comes out.
+shown() {
+    local line
+    while IFS= read -r line; do
+        case $line in
+            '$ dinrail '*)
+                echo "$line"
+                # shellcheck disable=SC2086 # words
+                line=${line#'$ dinrail '}
+                "$target/debug/dinrail" ${line//127.0.0.1:5020/$address} 2>&1 || true
+                ;;
+            '$ '*) echo "$line" ;;
+        esac
+    done < <(block "$1" "$2")
+}
+for name in first_server first_client; do
+    check "$name, as the page has it" "$(cat "crates/dinrail/examples/$name.rs")" block "${name/_/-}.md" "fn main()"
+done
+serving "$examples/first_server" 127.0.0.1:0
+check "first_server, as the page shows it" "$(block first-server.md 'hr:7')" shown first-server.md "hr:7"
+stop_servers
+serving "$examples/first_server" 127.0.0.1:0
+check "first_client, as the page shows it" "$(block first-client.md '--example first_client' | tail -n +2)" \
+    "$examples/first_client" "$address"
 stop_servers

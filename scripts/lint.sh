@@ -3,7 +3,7 @@
 # shellcheck source=scripts/parts.sh
 . "$(dirname "$0")/parts.sh"
 
-workspaces=(Cargo.toml benches/Cargo.toml interop/dinrail-peer/Cargo.toml fuzz/Cargo.toml)
+workspaces=(Cargo.toml examples/Cargo.toml benches/Cargo.toml interop/dinrail-peer/Cargo.toml fuzz/Cargo.toml)
 
 tools() {
     scripts/need.sh build-essential

@@ -40,7 +40,7 @@ gate() {
 gate_count() { awk '/above the limit of/{f++} /\(limit /{p++} END {print p + 0, f + 0}'; }
 
 part "what is needed" uncounted \
-    scripts/need.sh build-essential pkg-config socat mbpoll libmodbus-dev python3-venv nodejs npm valgrind tshark
+    scripts/need.sh build-essential pkg-config socat mbpoll libmodbus-dev python3-venv nodejs npm valgrind tshark mosquitto
 part "tests, with $DINRAIL_SIM_SEEDS stories of a bad line" summaries tests
 part "doc tests, README and guides" summaries doc_tests
 part "examples" oks scripts/examples.sh
