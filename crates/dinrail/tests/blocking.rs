@@ -5,10 +5,13 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dinrail::blocking::{Client, Pool};
+use dinrail::blocking::{Client, Pool, Server, Watch};
 use dinrail::client::Options;
+use dinrail::point::Point;
+use dinrail::proto::value::Value;
+use dinrail::service::Memory;
 use dinrail::transport::Tcp;
-use dinrail::{Error, ExceptionCode};
+use dinrail::{Area, Error, ExceptionCode};
 
 /// A server whose registers hold their addresses, and which has none from 100 on.
 fn registers() -> SocketAddr {
@@ -80,6 +83,27 @@ fn threads_share_a_client() {
             });
         }
     });
+}
+
+#[test]
+fn s003_4_what_changes_is_an_iterator() {
+    let memory = Memory::new();
+    let server = Server::tcp("127.0.0.1:0", memory.clone());
+    let client = Client::connect(server.start().expect("a port")).expect("a connection");
+    let point = Point::new("level", Area::HoldingRegister, 0);
+    let mut watch = Watch::new(&client).every(Duration::from_millis(5), [point]);
+    for value in 1..4 {
+        assert_eq!(watch.next().and_then(|change| change.value), Some(Value::U16(value - 1)));
+        memory.set(Area::HoldingRegister, 0, &[value]).expect("it fits");
+    }
+    watch.next();
+    assert!(watch.next_within(Duration::from_millis(50)).is_none(), "nothing changes");
+    assert_eq!(watch.image().len(), 1);
+    client.close();
+    assert!(watch.next().is_some_and(|last| !last.quality.is_good()));
+    assert!(watch.next().is_none());
+    watch.stop();
+    server.stop().expect("it stops");
 }
 
 #[test]

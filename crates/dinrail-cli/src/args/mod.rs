@@ -7,6 +7,7 @@ mod ranges;
 mod reference;
 mod secret;
 mod time;
+mod watched;
 
 use clap::{Parser, Subcommand};
 
@@ -17,7 +18,8 @@ pub(crate) use self::ranges::Ranges;
 pub(crate) use self::reference::{Reference, parse_area, short_name};
 pub(crate) use self::secret::secret;
 pub(crate) use self::time::parse_duration;
-use crate::command::{bench, completions, pki, read, scan, serve, sniff, write, ws_bridge};
+pub(crate) use self::watched::Watched;
+use crate::command::{bench, completions, pki, read, scan, serve, sniff, watch, write, ws_bridge};
 
 /// Modbus at a shell: read, write, scan, serve and measure.
 #[derive(Debug, Parser)]
@@ -36,6 +38,7 @@ pub(crate) enum Command {
     Serve(serve::Serve),
     Read(read::Read),
     Write(write::Write),
+    Watch(watch::Watch),
     Scan(scan::Scan),
     Sniff(sniff::Sniff),
     Bench(bench::Bench),

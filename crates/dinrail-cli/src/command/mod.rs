@@ -8,6 +8,7 @@ pub(crate) mod scan;
 pub(crate) mod serve;
 mod signal;
 pub(crate) mod sniff;
+pub(crate) mod watch;
 pub(crate) mod write;
 pub(crate) mod ws_bridge;
 
@@ -22,6 +23,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Serve(serve) => block_on(serve.run()),
         Command::Read(read) => block_on(read.run()),
         Command::Write(write) => block_on(write.run()),
+        Command::Watch(watch) => block_on(watch.run()),
         Command::Scan(scan) => block_on(scan.run()),
         Command::Sniff(sniff) => block_on(sniff.run()),
         Command::Bench(bench) => block_on(bench.run()),

@@ -9,5 +9,6 @@ mod read;
 mod scan;
 mod serve;
 mod sniff;
+mod watch;
 mod write;
 mod ws_bridge;

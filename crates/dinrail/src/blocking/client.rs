@@ -69,6 +69,11 @@ impl Client {
         Self { inner, runtime }
     }
 
+    /// Where it lives.
+    pub(super) fn runtime(&self) -> &'static Handle {
+        self.runtime
+    }
+
     /// The asynchronous client over the same connection. Its retries need a runtime around them, as all of tokio does.
     pub fn as_async(&self) -> &crate::Client {
         &self.inner

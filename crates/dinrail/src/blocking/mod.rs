@@ -16,7 +16,9 @@ mod client;
 mod pool;
 mod runtime;
 mod server;
+mod watch;
 
 pub use self::client::Client;
 pub use self::pool::{Pool, Pooled};
 pub use self::server::Server;
+pub use self::watch::Watch;
