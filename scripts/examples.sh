@@ -42,7 +42,7 @@ check queue_worker $'7\n8\n9\n1\n2\n3' "$examples/queue_worker" "$address"
 check pool "60 registers read, 2 connections to 1 devices" "$examples/pool" "$address"
 stop_servers
 
-check bridge_map 'read hr:0 and hr:1: [214, 210]
+check 's000_14 bridge_map' 'read hr:0 and hr:1: [214, 210]
 read co:0: [true]
 wrote 22.5 to hr:1; the controller has Some(22.5)
 wrote 40.0 to hr:1: exception 0x04 (server device failure)
@@ -52,7 +52,7 @@ wrote hr:20: exception 0x0b (gateway target device failed to respond)
 read hr:20: exception 0x0b (gateway target device failed to respond)
 read hr:2, which is not bound: exception 0x02 (illegal data address)' "$examples/bridge_map"
 
-check gateway 'unit 1 read: [11, 12]
+check 's004_14 gateway' 'unit 1 read: [11, 12]
 unit 2 read: [21, 22]
 unit 3 read: [31, 32]
 unit 4 read: exception 0x0b (gateway target device failed to respond)
@@ -63,7 +63,7 @@ unit 2 read: [7, 22]
 unit 3 read beyond its end: exception 0x02 (illegal data address)
 unit 4 written: exception 0x0b (gateway target device failed to respond)' "$examples/gateway"
 
-check bridge_mqtt 'read the temperature: [214]
+check 's000_14 bridge_mqtt' 'read the temperature: [214]
 read the humidity, which nobody has published: exception 0x0b (gateway target device failed to respond)
 write 22.5 to the setpoint: ()
 read it back: [225]
@@ -74,7 +74,7 @@ write the setpoint of a device that is gone: exception 0x0b (gateway target devi
 read without a broker: exception 0x0a (gateway path unavailable)
 write without a broker: exception 0x0a (gateway path unavailable)' timeout 60 "$target/debug/bridge_mqtt"
 
-check http_host '200 of 200 HTTP writes were seen by Modbus within 100 ms
+check 's000_15 http_host' '200 of 200 HTTP writes were seen by Modbus within 100 ms
 a Modbus write was shown by HTTP: true
 values that did not belong together: 0
 others read more than 500 times meanwhile: true' timeout 60 "$target/debug/http_host"
@@ -93,8 +93,8 @@ shown() {
         case $line in
             '$ dinrail '*)
                 echo "$line"
-                # shellcheck disable=SC2086 # words
                 line=${line#'$ dinrail '}
+                # shellcheck disable=SC2086 # words
                 "$target/debug/dinrail" ${line//127.0.0.1:5020/$address} 2>&1 || true
                 ;;
             '$ '*) echo "$line" ;;

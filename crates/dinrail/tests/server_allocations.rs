@@ -2,6 +2,9 @@
 
 use std::net::SocketAddr;
 
+use dinrail::bridge::PointMap;
+use dinrail::point::Point;
+use dinrail::proto::value::DataType;
 use dinrail::service::{Access, Memory, Read, Rule, Rules, Units, Values, ValuesMut, Write, callbacks};
 use dinrail::{Area, Server, Service};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -77,8 +80,31 @@ fn requests_that_are_answered_at_once_do_not_allocate() {
         .with(Rule::anyone(Access::Read).with_area(Area::HoldingRegister, 0..=4))
         .with(Rule::anyone(Access::All).with_area(Area::HoldingRegister, 5..=9).with_area(Area::Coil, 0..=19));
     assert_eq!(allocations(&runtime, Memory::new().with_rules(rules)), 0, "a store behind rules");
+    assert_eq!(allocations(&runtime, points()), 0, "points of closures");
     let waits = callbacks(|read: Read| async move { Ok(values(&read)) }, |_: Write| Ok(()));
     assert_ne!(allocations(&runtime, waits), 0, "the counter counts");
+}
+
+/// What the requests are about, as points; registers 5 and 6 are one.
+fn points() -> PointMap {
+    let mut map = PointMap::builder();
+    for address in [0, 1, 2, 3, 4, 7, 8, 9] {
+        map = map.bind_read_only(Point::new("register", Area::HoldingRegister, address), || Ok(7u16));
+    }
+    for address in 0..20 {
+        map = map.bind_read_only(Point::new("coil", Area::Coil, address), || Ok(true));
+    }
+    let written = Point::new("written", Area::HoldingRegister, 5).with_type(DataType::U32);
+    map.bind(
+        written,
+        || Ok(0x0102_0304u32),
+        |value: u32| {
+            assert_eq!(value, 0x0102_0304);
+            Ok(())
+        },
+    )
+    .build()
+    .expect("they do not overlap")
 }
 
 /// As [`allocations`], for datagrams, each with the same four requests.

@@ -5,6 +5,7 @@
 mod closures;
 mod points;
 mod s000_14_map;
+mod s004_14_gateway;
 
 #[allow(dead_code, reason = "the server's tests use more of it")]
 #[path = "../server/raw.rs"]
