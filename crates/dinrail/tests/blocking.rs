@@ -107,6 +107,14 @@ fn s003_4_what_changes_is_an_iterator() {
 }
 
 #[test]
+fn s003_9_a_hundred_calls_one_after_the_other_get_their_own_answers() {
+    let client = Client::connect(registers()).expect("a connection");
+    for address in 0..100 {
+        assert_eq!(client.read_holding_registers(address, 1).expect("an answer"), [address]);
+    }
+}
+
+#[test]
 fn s003_21_threads_share_a_pool() {
     let (address, pool) = (registers(), Pool::new(2));
     std::thread::scope(|scope| {
