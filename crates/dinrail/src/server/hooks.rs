@@ -1,5 +1,7 @@
 //! Looking over a server's shoulder.
 
+use std::sync::Arc;
+
 use crate::proto::UnitId;
 use crate::service::Peer;
 
@@ -20,4 +22,26 @@ pub trait Hooks: Send + Sync + 'static {
 
     /// The connection has ended, for whatever reason.
     fn disconnected(&self, _peer: &Peer) {}
+}
+
+impl<H: Hooks + ?Sized> Hooks for Arc<H> {
+    fn connected(&self, peer: &Peer) {
+        (**self).connected(peer);
+    }
+
+    fn received(&self, peer: &Peer, bytes: &[u8]) {
+        (**self).received(peer, bytes);
+    }
+
+    fn request(&self, peer: &Peer, unit: UnitId, pdu: &[u8]) {
+        (**self).request(peer, unit, pdu);
+    }
+
+    fn sending(&self, peer: &Peer, bytes: &[u8]) {
+        (**self).sending(peer, bytes);
+    }
+
+    fn disconnected(&self, peer: &Peer) {
+        (**self).disconnected(peer);
+    }
 }

@@ -1,0 +1,120 @@
+//! What is wrong with a file, as it is shown: the place, the line with a caret, and the mend.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+/// Bytes of the file, from this one to before that one.
+pub(crate) type Span = Range<usize>;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug)]
+pub(crate) struct Problem {
+    title: String,
+    span: Span,
+    /// What is to be seen at the place itself.
+    label: String,
+    /// Another place that it is about.
+    other: Option<(Span, String)>,
+    mend: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(title: impl Into<String>, span: &Span, label: impl Into<String>) -> Self {
+        Self { title: title.into(), span: span.clone(), label: label.into(), other: None, mend: None }
+    }
+
+    pub(crate) fn with_other(mut self, span: &Span, label: impl Into<String>) -> Self {
+        self.other = Some((span.clone(), label.into()));
+        self
+    }
+
+    /// What to do about it.
+    pub(crate) fn with_mend(mut self, mend: impl Into<String>) -> Self {
+        self.mend = Some(mend.into());
+        self
+    }
+}
+
+/// Problems as they are found.
+#[derive(Debug, Default)]
+pub(crate) struct Problems(Vec<Problem>);
+
+impl Problems {
+    pub(crate) fn add(&mut self, problem: Problem) {
+        self.0.push(problem);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// With the text they are about, in its order.
+    pub(crate) fn of(mut self, path: &Path, text: String) -> Invalid {
+        self.0.sort_by_key(|problem| (problem.span.start, problem.span.end));
+        Invalid { path: path.to_owned(), text, problems: self.0 }
+    }
+}
+
+/// A file that cannot be used: everything that is wrong with it. Its `Display` shows each problem as rustc does.
+#[derive(Clone, Debug)]
+pub struct Invalid {
+    path: PathBuf,
+    text: String,
+    problems: Vec<Problem>,
+}
+
+impl Invalid {
+    /// A file that cannot even be read.
+    pub(crate) fn unreadable(path: &Path, why: &std::io::Error) -> Self {
+        let title = format!("cannot read {}: {why}", path.display());
+        let mend = "name a file that is there and that this user may read".to_owned();
+        let problem = Problem::new(title, &(0..0), "").with_mend(mend);
+        Self { path: path.to_owned(), text: String::new(), problems: vec![problem] }
+    }
+
+    /// How many problems there are; at least one.
+    pub fn count(&self) -> usize {
+        self.problems.len()
+    }
+
+    /// All problems as text, in colours for a terminal or without.
+    pub fn render(&self, colours: bool) -> String {
+        let renderer = if colours { Renderer::styled() } else { Renderer::plain() };
+        let path = self.path.display().to_string();
+        let shown: Vec<_> = self.problems.iter().map(|problem| self.show(&renderer, &path, problem)).collect();
+        shown.join("\n\n")
+    }
+
+    fn show(&self, renderer: &Renderer, path: &str, problem: &Problem) -> String {
+        let mut group = Group::with_title(Level::ERROR.primary_title(problem.title.as_str()));
+        if !self.text.is_empty() {
+            let place = AnnotationKind::Primary.span(self.inside(&problem.span)).label(problem.label.as_str());
+            let mut snippet = Snippet::source(self.text.as_str()).path(path).annotation(place);
+            if let Some((span, label)) = &problem.other {
+                snippet = snippet.annotation(AnnotationKind::Context.span(self.inside(span)).label(label.as_str()));
+            }
+            group = group.element(snippet);
+        }
+        if let Some(mend) = &problem.mend {
+            group = group.element(Level::HELP.message(mend.as_str()));
+        }
+        renderer.render(&[group])
+    }
+
+    /// A place at the end of the file may lie behind its last byte.
+    fn inside(&self, span: &Span) -> Span {
+        let end = span.end.min(self.text.len());
+        span.start.min(end)..end
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for Invalid {}
