@@ -19,7 +19,7 @@ pub(crate) use self::reference::{Reference, parse_area, short_name};
 pub(crate) use self::secret::secret;
 pub(crate) use self::time::parse_duration;
 pub(crate) use self::watched::Watched;
-use crate::command::{bench, completions, pki, read, scan, serve, sniff, watch, write, ws_bridge};
+use crate::command::{bench, check, completions, pki, read, scan, serve, sniff, watch, write, ws_bridge};
 
 /// Modbus at a shell: read, write, scan, serve and measure.
 #[derive(Debug, Parser)]
@@ -36,6 +36,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(serve::Serve),
+    Check(check::Check),
     Read(read::Read),
     Write(write::Write),
     Watch(watch::Watch),

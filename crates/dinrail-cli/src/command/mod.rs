@@ -1,6 +1,7 @@
 //! The commands: each has its arguments and what it does with them.
 
 pub(crate) mod bench;
+pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod pki;
 pub(crate) mod read;
@@ -21,6 +22,7 @@ use crate::failure::Failure;
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(serve) => block_on(serve.run()),
+        Command::Check(check) => check.run(),
         Command::Read(read) => block_on(read.run()),
         Command::Write(write) => block_on(write.run()),
         Command::Watch(watch) => block_on(watch.run()),

@@ -1,4 +1,4 @@
-//! Being told to stop: by Ctrl-C, or by a service manager.
+//! Being told to stop, by Ctrl-C or by a service manager, or to read files again.
 
 use std::io;
 
@@ -36,5 +36,28 @@ impl Stop {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
+    }
+}
+
+/// Being told to read files again. From when this is made on, SIGHUP no longer ends the process.
+pub(super) struct Reload {
+    #[cfg(unix)]
+    hangup: Signal,
+}
+
+impl Reload {
+    pub(super) fn listen() -> io::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Resolves each time that the signal has come; never where there is none.
+    pub(super) async fn requested(&mut self) {
+        #[cfg(unix)]
+        let _ = self.hangup.recv().await;
+        #[cfg(not(unix))]
+        std::future::pending::<()>().await;
     }
 }

@@ -47,6 +47,13 @@ pub(crate) fn complain(sentence: &str) {
     let _ = writeln!(io::stderr().lock(), "dinrail: {sentence}");
 }
 
+/// Shows on standard error what is wrong with a file, in colours if that is a terminal that wants them.
+pub(crate) fn show_problems(render: impl FnOnce(bool) -> String) {
+    let mut err = io::stderr().lock();
+    let colours = err.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let _ = writeln!(err, "{}\n", render(colours));
+}
+
 /// Writes over the present line of standard error, if that is a terminal.
 pub(crate) fn progress(text: &str) {
     let mut err = io::stderr().lock();

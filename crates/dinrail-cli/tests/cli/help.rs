@@ -7,6 +7,7 @@ async fn help_names_every_command_and_every_exit_code() {
     let help = stdout(&["--help"]).await;
     for line in [
         "serve",
+        "check",
         "read",
         "write",
         "scan",
@@ -23,7 +24,9 @@ async fn help_names_every_command_and_every_exit_code() {
 
 #[tokio::test]
 async fn every_command_has_examples_and_lines_of_readable_length() {
-    for command in ["serve", "read", "write", "watch", "scan", "sniff", "bench", "pki", "completions", "ws-bridge"] {
+    for command in
+        ["serve", "check", "read", "write", "watch", "scan", "sniff", "bench", "pki", "completions", "ws-bridge"]
+    {
         for option in ["-h", "--help"] {
             let help = stdout(&[command, option]).await;
             assert!(help.contains("Examples:\n"), "{help}");

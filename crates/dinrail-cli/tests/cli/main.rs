@@ -2,6 +2,7 @@
 #![cfg(unix)] // it sends signals
 
 mod bench;
+mod config;
 mod harness;
 mod help;
 mod pki;

@@ -36,11 +36,11 @@ pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> O
         }
         return None;
     };
-    let mut checker = Checker { file, directory, problems, shared: HashMap::new() };
+    let mut checker = Checker { file, directory, problems, shared: HashMap::new(), places: Vec::new() };
     checker.check_shared_stores();
     checker.check_names(servers);
     let plans: Vec<_> = servers.iter().filter_map(|server| checker.server(server)).collect();
-    checker.check_ports(&plans);
+    checker.check_ports();
     (plans.len() == servers.len()).then_some(Plan { servers: plans })
 }
 
@@ -50,6 +50,14 @@ struct Checker<'a> {
     problems: &'a mut Problems,
     /// Stores by name.
     shared: HashMap<&'a str, StorePlan>,
+    /// Where servers listen.
+    places: Vec<Place<'a>>,
+}
+
+struct Place<'a> {
+    name: &'a str,
+    endpoint: Endpoint,
+    span: Span,
 }
 
 impl<'a> Checker<'a> {
@@ -86,27 +94,20 @@ impl<'a> Checker<'a> {
     }
 
     /// Two servers cannot listen at the same place.
-    fn check_ports(&mut self, plans: &[ServerPlan]) {
-        let listens = |plan: &ServerPlan| {
-            let section = &plan.section;
-            let at = section.listen.as_ref().map(|listen| &listen.span);
-            at.or(section.port.as_ref().map(|port| &port.span))
-                .or(section.host.as_ref().map(|host| &host.span))
-                .cloned()
-        };
-        for (index, later) in plans.iter().enumerate() {
-            let Some(earlier) = plans[..index].iter().find(|earlier| collide(&earlier.endpoint, &later.endpoint))
+    fn check_ports(&mut self) {
+        let places = std::mem::take(&mut self.places);
+        for (index, later) in places.iter().enumerate() {
+            let Some(earlier) = places[..index].iter().find(|earlier| collide(&earlier.endpoint, &later.endpoint))
             else {
                 continue;
             };
-            let (Some(first), Some(second)) = (listens(earlier), listens(later)) else { continue };
             let what = if earlier.endpoint.to_string() == later.endpoint.to_string() {
                 format!("two servers listen on {}", later.endpoint)
             } else {
                 format!("{} and {} are in each other's way", earlier.endpoint, later.endpoint)
             };
-            let problem = Problem::new(what, &second, format!("{:?} listens here", later.name))
-                .with_other(&first, format!("{:?} listens here", earlier.name));
+            let problem = Problem::new(what, &later.span, format!("{:?} listens here", later.name))
+                .with_other(&earlier.span, format!("{:?} listens here", earlier.name));
             self.add(problem.with_mend("give one of them another port"));
         }
     }
@@ -116,6 +117,13 @@ impl<'a> Checker<'a> {
         let mend = "name the server: name = \"plc\"";
         let name = required(section.name.as_ref(), "name", &at.span, mend, self.problems);
         let endpoint = self.endpoint(at);
+        let listen = section.listen.as_ref().map(|listen| &listen.span);
+        let said =
+            listen.or(section.port.as_ref().map(|port| &port.span)).or(section.host.as_ref().map(|host| &host.span));
+        if let (Some(endpoint), Some(span)) = (&endpoint, said) {
+            let name = name.map_or("", |name| &name.value);
+            self.places.push(Place { name, endpoint: endpoint.clone(), span: span.clone() });
+        }
         let tls = endpoint.as_ref().and_then(|endpoint| self.tls(section, endpoint));
         let options = self.options(section);
         let store = self.store(section, name.map_or("", |name| &name.value));

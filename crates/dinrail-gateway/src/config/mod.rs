@@ -8,7 +8,9 @@ mod read;
 
 use std::path::Path;
 
-use schemars::SchemaGenerator;
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
+use schemars::{Schema, SchemaGenerator};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -56,6 +58,7 @@ section! {
 section! {
     /// A server: where it listens, and what it answers from.
     Server {
+        #[schemars(required)]
         /// What it is called in logs, status and messages; every server has a name of its own.
         name: String,
         /// Where it listens, as a URL: tcp://127.0.0.1:5020, tls://0.0.0.0:802, udp://127.0.0.1:5020, rtu:///dev/ttyUSB0?baud=9600.
@@ -141,8 +144,10 @@ section! {
 section! {
     /// Files of a TLS server, in PEM. Their paths begin where the dinrail file is.
     Tls {
+        #[schemars(required)]
         /// The server's certificate, and those between it and its CA.
         certificate: String,
+        #[schemars(required)]
         /// Its private key.
         key: String,
         /// A file whose first line is the key's password.
@@ -163,6 +168,7 @@ section! {
         role: String,
         /// For everybody, with any role or without.
         anyone: bool,
+        #[schemars(required)]
         /// "read", "write" or "all".
         access: kinds::Access,
         /// At these units.
@@ -216,8 +222,19 @@ fn parse(text: &str, problems: &mut Problems) -> Option<File> {
 
 /// The JSON Schema of the file, for editors.
 pub fn schema() -> String {
-    let schema = SchemaGenerator::default().into_root_schema_for::<File>();
+    let settings = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(without_null));
+    let schema = SchemaGenerator::new(settings).into_root_schema_for::<File>();
     serde_json::to_string_pretty(&schema).expect("a schema is a JSON value with texts as keys")
+}
+
+/// TOML has no null: a key that has no value is left out.
+fn without_null(schema: &mut Schema) {
+    let is_null = |of: &serde_json::Value| of == "null" || of.get("type").is_some_and(|of| of == "null");
+    for key in ["type", "anyOf"] {
+        if let Some(serde_json::Value::Array(kinds)) = schema.get_mut(key) {
+            kinds.retain(|kind| !is_null(kind));
+        }
+    }
 }
 
 /// A key that must be there.
@@ -228,7 +245,7 @@ fn required<'a, T>(
     mend: &str,
     problems: &mut Problems,
 ) -> Option<&'a At<T>> {
-    if value.is_none() {
+    if value.is_none() && !problems.has_spoiled(name, of) {
         problems.add(Problem::new(format!("`{name}` is missing"), of, "here").with_mend(mend));
     }
     value

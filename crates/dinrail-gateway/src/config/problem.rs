@@ -40,21 +40,35 @@ impl Problem {
 
 /// Problems as they are found.
 #[derive(Debug, Default)]
-pub(crate) struct Problems(Vec<Problem>);
+pub(crate) struct Problems {
+    all: Vec<Problem>,
+    /// Keys that are there, in wrong letters or with a wrong value, and where: they are not missing as well.
+    spoiled: Vec<(String, usize)>,
+}
 
 impl Problems {
     pub(crate) fn add(&mut self, problem: Problem) {
-        self.0.push(problem);
+        self.all.push(problem);
+    }
+
+    /// Remembers that there is something at this place that was to be this key.
+    pub(crate) fn spoil(&mut self, key: &str, at: &Span) {
+        self.spoiled.push((key.to_owned(), at.start));
+    }
+
+    /// Whether there is something below this place that was to be this key.
+    pub(crate) fn has_spoiled(&self, key: &str, below: &Span) -> bool {
+        self.spoiled.iter().any(|(spoiled, at)| spoiled == key && *at >= below.start)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     /// With the text they are about, in its order.
     pub(crate) fn of(mut self, path: &Path, text: String) -> Invalid {
-        self.0.sort_by_key(|problem| (problem.span.start, problem.span.end));
-        Invalid { path: path.to_owned(), text, problems: self.0 }
+        self.all.sort_by_key(|problem| (problem.span.start, problem.span.end));
+        Invalid { path: path.to_owned(), text, problems: self.all }
     }
 }
 

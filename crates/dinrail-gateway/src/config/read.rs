@@ -96,7 +96,10 @@ impl<'a, 'i> Table<'a, 'i> {
         for (key, _) in table.iter().filter(|(key, _)| !known.contains(&key.get_ref().as_ref())) {
             let name = key.get_ref();
             let mend = match similar(name, known) {
-                Some(similar) => format!("did you mean `{similar}`?"),
+                Some(similar) => {
+                    problems.spoil(similar, &key.span());
+                    format!("did you mean `{similar}`?")
+                }
                 None => format!("there are {}", known.join(", ")),
             };
             let problem = Problem::new(format!("unknown key `{name}`"), &key.span(), "not known here");
@@ -106,7 +109,12 @@ impl<'a, 'i> Table<'a, 'i> {
     }
 
     pub(crate) fn field<T: Read>(&self, name: &str, problems: &mut Problems) -> Option<At<T>> {
-        self.0.get(name).and_then(|value| read_at(value, problems))
+        let value = self.0.get(name)?;
+        let read = read_at(value, problems);
+        if read.is_none() {
+            problems.spoil(name, &value.span());
+        }
+        read
     }
 }
 

@@ -1,11 +1,13 @@
 //! `dinrail serve`: a server that holds values, to try clients against and to learn with.
 
+mod config;
 mod demo;
 mod read_only;
 mod secure;
 mod serving;
 mod watch;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::builder::TypedValueParser as _;
@@ -15,6 +17,7 @@ use dinrail::transport::{Endpoint, Faults};
 use dinrail::{Area, Server, server};
 use tokio::time::MissedTickBehavior;
 
+pub(crate) use self::config::load;
 use self::read_only::ReadOnly;
 use self::secure::Secure;
 use self::serving::Serving;
@@ -36,6 +39,22 @@ pub(crate) struct Serve {
     /// The host 0.0.0.0 listens on every interface. Anybody who can connect can write: Modbus knows no passwords.
     #[arg(long, verbatim_doc_comment, value_name = "URL", default_value = "tcp://127.0.0.1:5020")]
     listen: Endpoint,
+
+    /// Serve what a file says, many servers at once
+    ///
+    /// Prints "listening on URL (NAME)" for each. `dinrail check` finds what is wrong with such a file.
+    /// SIGHUP reads it again and touches only what has changed; when it cannot be used, everything goes on
+    /// as before.
+    #[arg(
+        long,
+        verbatim_doc_comment,
+        value_name = "FILE.toml",
+        conflicts_with_all = [
+            "listen", "unit", "set", "fifo", "diagnostics", "read_only", "demo", "threads", "faulty", "cert", "key",
+            "key_password", "client_ca", "client_auth", "rules",
+        ]
+    )]
+    config: Option<PathBuf>,
 
     /// The one unit to answer, while others are told 0x0B; or any.
     #[arg(short, long, value_name = "N|any", default_value = "any", value_parser = parse_unit)]
@@ -130,6 +149,7 @@ Examples:
   dinrail serve --listen rtu:///dev/ttyUSB0?baud=9600 --unit 2
   dinrail serve --listen udp://127.0.0.1:5020
   dinrail serve --listen tls://0.0.0.0 --cert server.pem --key server.key --client-ca ca.pem --rules rules.toml
+  dinrail serve --config plant.toml                 many servers, as a file says; see docs/guide/many-servers.md
   dinrail serve --set hr:0=1,2,3 --set co:0=on,off --set 40011:f32=21.5
   dinrail serve --fifo hr:1000=11,22,33             a queue for FC 24
   dinrail -v serve --read-only                      says who connects
@@ -146,6 +166,9 @@ Values of --demo, set ten times a second:
 
 impl Serve {
     pub(crate) async fn run(self) -> Result<(), Failure> {
+        if let Some(path) = self.config {
+            return config::run(path).await;
+        }
         let mut stop = Stop::listen()?;
         let memory = self.memory();
         let start = Instant::now();

@@ -1,0 +1,185 @@
+//! `dinrail serve --config` and `dinrail check`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+
+use crate::harness::{Background, failure, stdout};
+
+/// A file in a directory of its own.
+struct File {
+    directory: TempDir,
+}
+
+impl File {
+    fn new(content: &str) -> Self {
+        let this = Self { directory: tempfile::tempdir().expect("a directory") };
+        this.write(content);
+        this
+    }
+
+    fn write(&self, content: &str) {
+        fs::write(self.path(), content).expect("written");
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("dinrail.toml")
+    }
+
+    fn text(&self) -> String {
+        text(&self.path())
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+fn server(name: &str, rest: &str) -> String {
+    format!("[[server]]\nname = \"{name}\"\nlisten = \"tcp://127.0.0.1:0\"\n{rest}\n")
+}
+
+/// The URL of the next server that says where it listens.
+async fn next(process: &mut Background, name: &str) -> String {
+    let line = process.line_where(|line| line.ends_with(&format!("({name})"))).await;
+    line.split(' ').nth(2).expect("listening on URL (NAME)").to_owned()
+}
+
+#[tokio::test]
+async fn s004_13_a_file_is_served_until_sigterm() {
+    let file = File::new(&[server("a", "store = { hr = { 0 = [1, 2] } }"), server("b", "units = 7")].concat());
+    let mut process = Background::start(&["serve", "--config", &file.text()]);
+    let (a, b) = (next(&mut process, "a").await, next(&mut process, "b").await);
+    assert_eq!(stdout(&["read", &a, "hr:0", "-n", "3"]).await, "1\n2\n0\n");
+    assert_eq!(stdout(&["read", &b, "hr:0", "--unit", "7"]).await, "0\n");
+    failure(1, &["read", &b, "hr:0", "--unit", "1"]).await;
+    let mut client = TcpStream::connect(a.strip_prefix("tcp://").expect("a URL")).await.expect("it listens");
+    process.signal("TERM").await;
+    let (status, _, stderr) = process.end().await;
+    assert_eq!((status.code(), stderr.as_str()), (Some(0), ""));
+    assert_eq!(client.read(&mut [0]).await.unwrap_or(0), 0, "the client sees the end");
+}
+
+#[tokio::test]
+async fn s004_13_what_is_wrong_is_said_and_nothing_is_started() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
+    let at = |name: &str| format!("[[server]]\nname = \"{name}\"\nlisten = \"tcp://127.0.0.1:{port}\"\n");
+    let tls = "[[server]]\nname = \"x\"\nlisten = \"tls://127.0.0.1:0\"\n[server.tls]\ncertificate = \"no.pem\"\nkey = \"dinrail.toml\"\n";
+    let table = [
+        ("a typo", at("a").replace("listen", "lisen"), vec!["did you mean `listen`?"]),
+        ("an unknown key", at("a") + "colour = \"blue\"", vec!["unknown key `colour`", "there are name, listen"]),
+        ("an overlapping range", at("a") + "store = { hr = { 0 = [1, 2], 1 = 3 } }", vec!["address 1 is set twice"]),
+        ("a port used twice", at("a") + &at("b"), vec!["two servers listen on", "give one of them another port"]),
+        ("a missing certificate", tls.to_owned(), vec!["no.pem: No such file", "name a file that is there"]),
+    ];
+    for (what, content, parts) in table {
+        let file = File::new(&content);
+        for args in [vec!["check", &file.text()], vec!["serve", "--config", &file.text()]] {
+            let complaint = failure(2, &args).await;
+            for part in &parts {
+                assert!(complaint.contains(part), "{what}: {part:?} is missing in\n{complaint}");
+            }
+            assert!(complaint.contains("dinrail.toml:") && complaint.contains('^'), "{complaint}");
+            assert!(complaint.contains("1 problem"), "{complaint}");
+        }
+        std::net::TcpListener::bind(("127.0.0.1", port)).expect("nobody listens");
+    }
+}
+
+#[tokio::test]
+async fn check_says_what_would_run() {
+    let file = File::new(&[server("a", ""), server("longer", "")].concat());
+    let said = stdout(&["check", &file.text()]).await;
+    let expected =
+        format!("{} is good: 2 servers\na       tcp://127.0.0.1:0\nlonger  tcp://127.0.0.1:0\n", file.text());
+    assert_eq!(said, expected);
+    assert!(stdout(&["check", "--schema"]).await.contains("json-schema.org"));
+    failure(2, &["check"]).await;
+    failure(2, &["serve", "--config", &file.text(), "--listen", "tcp://127.0.0.1:0"]).await;
+}
+
+#[tokio::test]
+async fn the_file_in_the_guide_is_good() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guide/plant.toml");
+    assert!(stdout(&["check", path]).await.contains("is good: 3 servers"));
+}
+
+#[tokio::test]
+async fn s004_4_a_port_in_use_names_the_server() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let busy = format!("[[server]]\nname = \"busy\"\nlisten = \"tcp://{}\"\n", taken.local_addr().expect("bound"));
+    let file = File::new(&[server("a", ""), busy].concat());
+    let complaint = failure(3, &["serve", "--config", &file.text()]).await;
+    assert!(complaint.contains("server \"busy\": cannot listen on") && complaint.contains("nothing was started"));
+}
+
+#[tokio::test]
+async fn sighup_reads_the_file_again_and_a_bad_one_changes_nothing() {
+    let file = File::new(&server("a", "store = { hr = { 0 = 1 } }"));
+    let mut process = Background::start(&["-v", "serve", "--config", &file.text()]);
+    let a = next(&mut process, "a").await;
+    // A connection that lasts, with a reading every time that something has happened.
+    let mut watch = Background::start(&["read", &a, "hr:0", "--every", "20ms"]);
+    assert_eq!(watch.line().await, "1");
+
+    file.write("[[server]]\nnome = 1\n[sever]\n");
+    process.signal("HUP").await;
+    let mut log = String::new();
+    while !log.contains("was not reloaded: it has 3 problems") {
+        let line = process.complaint().await;
+        assert!(!line.is_empty() && log.len() < 1_000_000, "{log}");
+        log += &line;
+    }
+    file.write(&server("a", "store = { hr = { 0 = 2 } }"));
+    process.signal("HUP").await;
+    watch.line_where(|line| line == "2").await;
+    file.write(&[server("a", "store = { hr = { 0 = 2 } }"), server("b", "")].concat());
+    process.signal("HUP").await;
+    let b = next(&mut process, "b").await;
+    assert_eq!(stdout(&["read", &b, "hr:0"]).await, "0\n");
+    watch.signal("INT").await;
+    let (_, _, complaints) = watch.end().await;
+    assert!(!complaints.contains("ended"), "one connection, and no reading failed: {complaints}");
+
+    process.signal("TERM").await;
+    let (status, _, rest) = process.end().await;
+    log += &rest;
+    assert_eq!(status.code(), Some(0));
+    for part in ["unknown key `nome`", "was reloaded: changed a", "was reloaded: added b"] {
+        assert!(log.contains(part), "{part:?} is missing in {log}");
+    }
+    assert_eq!(log.matches("disconnected").count(), 2, "that of `watch` at its end, and that of the other: {log}");
+}
+
+#[tokio::test]
+async fn sighup_reads_certificates_again() {
+    let file = File::new("");
+    let directory = text(file.directory.path());
+    stdout(&["pki", &directory]).await;
+    file.write(
+        "[[server]]\nname = \"safe\"\nlisten = \"tls://127.0.0.1:0\"\n[server.tls]\ncertificate = \"server.pem\"\n\
+         key = \"server.key\"\nclient_ca = \"ca.pem\"\n",
+    );
+    let mut process = Background::start(&["-v", "serve", "--config", &file.text()]);
+    let url = next(&mut process, "safe").await;
+    let in_directory = |name: &str| format!("{directory}/{name}");
+    let (ca, certificate, key) = (in_directory("ca.pem"), in_directory("operator.pem"), in_directory("operator.key"));
+    let read = ["read", &url, "hr:0", "--ca", &ca, "--cert", &certificate, "--key", &key];
+    assert_eq!(stdout(&read).await, "0\n");
+    // Another CA, and all certificates anew.
+    stdout(&["pki", &directory, "--force"]).await;
+    failure(3, &read).await;
+    process.signal("HUP").await;
+    let mut tries = 0;
+    while crate::harness::dinrail(&read).await.code != Some(0) {
+        tries += 1;
+        assert!(tries < 50, "the certificates are not read again");
+    }
+    process.signal("TERM").await;
+    let (status, _, log) = process.end().await;
+    assert_eq!(status.code(), Some(0));
+    assert!(log.contains("certificates renewed of safe"), "{log}");
+}

@@ -1,0 +1,139 @@
+//! Another file in the place of one, while clients are served.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::harness::{Raw, client, plan, start, url};
+
+fn server(name: &str, rest: &str) -> String {
+    format!("[[server]]\nname = \"{name}\"\nlisten = \"tcp://127.0.0.1:0\"\n{rest}\n")
+}
+
+/// Asks again and again until it is told to stop; how many replies came, and how many requests were sent.
+async fn ask(url: String, stop: Arc<AtomicBool>, replies: Arc<AtomicU64>) -> (u64, u64) {
+    let mut raw = Raw::connect(&url).await;
+    let (mut asked, mut answered) = (0, 0);
+    while !stop.load(Ordering::SeqCst) {
+        asked += 1;
+        if raw.read(asked as u16).await.is_some() {
+            answered += 1;
+            replies.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    (asked, answered)
+}
+
+#[tokio::test]
+async fn a_reload_under_load_drops_no_connection_and_loses_no_reply() {
+    let text = |round: u32| {
+        let same = server("same", "store = { hr = { 0 = 1 } }");
+        let data =
+            server("data", &format!("store = {{ hr = {{ 0 = {round} }} }}\nread_only = {}", round.is_multiple_of(2)));
+        let shared = format!("[store.shared]\nhr = {{ 0 = {round} }}\n") + &server("shared", "store = \"shared\"");
+        let comes = if round.is_multiple_of(2) { server("comes", "") } else { String::new() };
+        let restarts = server("restarts", &format!("max_connections = {}", round + 1));
+        [same, data, restarts, comes, shared].concat()
+    };
+    let mut servers = start(&text(0)).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let replies = Arc::new(AtomicU64::new(0));
+    let mut clients = Vec::new();
+    for name in ["same", "data", "shared"] {
+        for _ in 0..4 {
+            clients.push(tokio::spawn(ask(url(&servers, name), stop.clone(), replies.clone())));
+        }
+    }
+    let same = url(&servers, "same");
+    for round in 1..=10 {
+        // Between any two changes every client has asked, many times over.
+        let until = replies.load(Ordering::SeqCst) + 200;
+        while replies.load(Ordering::SeqCst) < until {
+            tokio::task::yield_now().await;
+        }
+        let changes = servers.change(plan(&text(round))).await.unwrap();
+        assert_eq!(changes.changed, ["data".into(), "shared".into()], "{changes}");
+        assert_eq!(changes.restarted, ["restarts".into()], "{changes}");
+        assert_eq!((changes.added.len(), changes.removed.len()), if round.is_multiple_of(2) { (1, 0) } else { (0, 1) });
+        let mut new = Raw::connect(&url(&servers, "data")).await;
+        assert_eq!(new.read(1).await, Some(round as u16));
+    }
+    stop.store(true, Ordering::SeqCst);
+    for client in clients {
+        let (asked, answered) = client.await.unwrap();
+        assert!(asked > 100, "{asked}");
+        assert_eq!(asked, answered, "every request was answered, on one connection");
+    }
+    assert_eq!(url(&servers, "same"), same);
+    servers.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_written_as_before_keeps_its_values() {
+    let store = "store = { hr = { 0 = 1 } }\nfiles = { 1 = [1] }";
+    let mut servers = start(&server("a", store)).await;
+    let asker = client(&servers, "a").await;
+    asker.write_register(0, 9).await.unwrap();
+
+    let none = servers.change(plan(&format!("# a word\n{}", server("a", store)))).await.unwrap();
+    assert!(none.is_empty());
+    assert_eq!(none.to_string(), "nothing has changed");
+    let identity = format!("{store}\nidentity = {{ vendor = \"x\" }}");
+    let changes = servers.change(plan(&server("a", &identity))).await.unwrap();
+    assert_eq!(changes.to_string(), "changed a");
+    assert_eq!(asker.read_holding_registers(0, 1).await.unwrap(), [9], "the store is written as before");
+
+    let options = format!("{identity}\nidle_timeout = \"1m\"");
+    let changes = servers.change(plan(&server("a", &options))).await.unwrap();
+    assert_eq!(changes.to_string(), "restarted a");
+    assert_eq!(
+        client(&servers, "a").await.read_holding_registers(0, 1).await.unwrap(),
+        [9],
+        "so it is after a restart"
+    );
+
+    let other = options.replace("0 = 1", "0 = 2");
+    servers.change(plan(&server("a", &other))).await.unwrap();
+    assert_eq!(client(&servers, "a").await.read_holding_registers(0, 1).await.unwrap(), [2], "written in another way");
+}
+
+#[tokio::test]
+async fn what_cannot_be_started_leaves_everything_as_it_was() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let before = [server("stays", "store = { hr = { 0 = 1 } }"), server("goes", ""), server("restarts", "")].concat();
+    let mut servers = start(&before).await;
+    let mut stays = Raw::connect(&url(&servers, "stays")).await;
+    assert_eq!(stays.read(1).await, Some(1));
+    client(&servers, "restarts").await.write_register(0, 5).await.unwrap();
+
+    let busy = format!("[[server]]\nname = \"new\"\nlisten = \"tcp://{}\"\n", taken.local_addr().unwrap());
+    let changed = server("stays", "store = { hr = { 0 = 2 } }");
+    let after = [changed, server("restarts", "rate = 100"), busy].concat();
+    let failed = servers.change(plan(&after)).await.unwrap_err();
+    assert_eq!(&*failed.name, "new");
+    let names: Vec<_> = servers.status().iter().map(|server| (server.name.to_string(), server.running)).collect();
+    assert_eq!(names, [("stays".into(), true), ("goes".into(), true), ("restarts".into(), true)]);
+    assert_eq!(stays.read(2).await, Some(1), "its connection is there, and its data");
+    assert_eq!(client(&servers, "restarts").await.read_holding_registers(0, 1).await.unwrap(), [5]);
+
+    drop(taken);
+    let changes = servers.change(plan(&after)).await.unwrap();
+    assert_eq!(changes.to_string(), "added new; removed goes; restarted restarts; changed stays");
+    assert_eq!(stays.read(3).await, Some(2), "the same connection, the new data");
+}
+
+#[tokio::test]
+async fn servers_may_exchange_their_ports() {
+    let mut servers = start(&[server("a", ""), server("b", "")].concat()).await;
+    let (a, b) = (url(&servers, "a"), url(&servers, "b"));
+    servers.stop().await;
+    let at = |name: &str, url: &str, value: u16| {
+        format!("[[server]]\nname = \"{name}\"\nlisten = \"{url}\"\nstore = {{ hr = {{ 0 = {value} }} }}\n")
+    };
+    servers = start(&[at("a", &a, 1), at("b", &b, 2)].concat()).await;
+    servers.change(plan(&[at("a", &b, 1), at("b", &a, 2)].concat())).await.unwrap();
+    assert_eq!((url(&servers, "a"), url(&servers, "b")), (b.clone(), a.clone()));
+    assert_eq!(Raw::connect(&b).await.read(1).await, Some(1));
+    let changes = servers.change(plan(&at("c", &a, 3))).await.unwrap();
+    assert_eq!(changes.to_string(), "added c; removed a, b", "in the place of one that goes");
+    assert_eq!(Raw::connect(&a).await.read(1).await, Some(3));
+}

@@ -1,0 +1,147 @@
+//! What is said of a file that cannot be.
+
+use crate::harness::load;
+
+/// What is shown of a file with this many problems.
+fn shown(count: usize, text: &str) -> String {
+    let invalid = load(text).expect_err(text);
+    assert_eq!(invalid.count(), count, "{invalid}");
+    invalid.render(false)
+}
+
+/// A server on port 0, with this in its table.
+fn server(rest: &str) -> String {
+    format!("[[server]]\nname = \"plc\"\nlisten = \"tcp://127.0.0.1:0\"\n{rest}\n")
+}
+
+#[test]
+fn s004_13_a_problem_shows_line_caret_and_mend() {
+    let shown = shown(1, &server("untis = [1, 2]"));
+    let (place, rest) = shown.split_once('\n').unwrap();
+    assert_eq!(place, "error: unknown key `untis`");
+    let rest = rest.split_once("dinrail.toml:").unwrap().1;
+    let expected = "4:1
+  |
+4 | untis = [1, 2]
+  | ^^^^^ not known here
+  |
+  = help: did you mean `units`?";
+    assert_eq!(rest, expected);
+}
+
+#[test]
+fn s004_13_all_problems_of_a_file_are_said_in_its_order() {
+    let text = "\
+[[server]]
+name = \"a\"
+listen = \"http://x\"
+units = [300]
+[server.store]
+hr = { 0 = [1, 2, 3], 2 = 7, 5 = 70000 }
+[[server]]
+port = \"x\"
+";
+    let shown = shown(7, text);
+    let titles: Vec<_> = shown.lines().filter_map(|line| line.strip_prefix("error: ")).collect();
+    assert!(titles[0].starts_with("http:// is nothing that dinrail knows"), "{shown}");
+    assert_eq!(titles[1], "units end at 255, not at 300");
+    assert_eq!(titles[2], "address 2 is set twice");
+    assert_eq!(titles[3], "\"70000\" is out of range: u16 takes 0 to 65535");
+    assert_eq!(titles[4..6], ["`name` is missing", "`listen` is missing"]);
+    assert_eq!(titles[6], "expected an integer, found a text");
+}
+
+#[test]
+fn s004_13_what_may_be_wrong_in_a_server() {
+    let table = [
+        ("store = { hr = { 65535 = [1, 2] } }", "2 values from 65535 end behind the last address, 65535"),
+        ("store = { size = 10, hr = { 10 = 1 } }", "1 values from 10 end behind the last address, 9"),
+        ("store = { size = 0 }", "an area cannot have 0 addresses"),
+        ("store = { size = 10, partial = true }", "a partial store has no size"),
+        ("store = { hr = { \"0-9\" = 1, \"5-6\" = 2 } }", "addresses 5 to 6 are set twice"),
+        ("store = { hr = { \"0-9\" = [1, 2, 3] } }", "3 values do not fill 10 addresses"),
+        ("store = { hr = { x = 1 } }", "\"x\" is no address"),
+        ("store = { hr = { \"0:f23\" = 1 } }", "\"f23\" is no type"),
+        ("store = { co = { \"0:f32\" = 1 } }", "coils and discrete inputs hold bits: leave the type out"),
+        ("store = { co = { 0 = 2 } }", "\"2\" is neither on nor off"),
+        ("store = \"there\"", "there is no store \"there\""),
+        ("store = 7", "expected a table, or the name of a [store.NAME], found an integer"),
+        ("read_only = { ir = \"all\" }", "unknown key `ir`"),
+        ("read_only = \"yes\"", "expected true, or addresses"),
+        ("units = []", "an empty list means nothing"),
+        ("idle_timeout = 30", "expected a time in quotes"),
+        ("idle_timeout = \"0s\"", "a time of 0 allows nothing"),
+        ("grace = \"off\"", "\"off\" cannot be here"),
+        ("max_connections = 0", "`max_connections` is 0"),
+        ("max_connections = -1", "-1 is out of range"),
+        ("threads = 1000", "1000 is no number of threads"),
+        ("allow = [\"10.0.0.0/33\"]", "\"10.0.0.0/33\" is no address and no network"),
+        ("diagnostics = \"alive\"", "\"alive\" is no choice here"),
+        ("files = { 0 = [1] }", "\"0\" is not a file's number"),
+        ("fifos = { 70000 = [1] }", "\"70000\" is not a queue's pointer address"),
+        ("identity = { objects = { 7 = \"x\" } }", "\"7\" is no object of one's own"),
+        ("rule = [{ access = \"read\" }]", "the rule is for nobody"),
+        ("rule = [{ anyone = true }]", "`access` is missing"),
+        ("rule = [{ anyone = true, role = \"x\", access = \"all\" }]", "the rule has a role and is for anyone"),
+        ("rule = [{ anyone = true, access = \"all\", functions = 128 }]", "128 is no function code"),
+        ("tls = { certificate = \"a\", key = \"b\" }", "certificates are for TLS"),
+        ("host = \"127.0.0.1\"", "the place to listen is said twice"),
+        ("name = \"again\"", "duplicate key"),
+    ];
+    for (rest, title) in table {
+        let shown = shown(1, &server(rest));
+        assert!(shown.starts_with(&format!("error: {title}")), "{rest}: {title:?} is missing in\n{shown}");
+        assert!(shown.contains('^'), "{shown}");
+    }
+}
+
+#[test]
+fn s004_13_two_servers_in_each_others_way() {
+    let two = |one: &str, other: &str| {
+        format!("[[server]]\nname = \"a\"\nlisten = \"{one}\"\n[[server]]\nname = \"b\"\nlisten = \"{other}\"\n")
+    };
+    let told = shown(1, &two("tcp://127.0.0.1:5020", "rtu+tcp://127.0.0.1:5020"));
+    assert!(told.contains("are in each other's way") && told.contains("\"a\" listens here"), "{told}");
+    for other in ["tcp://127.0.0.1:5020", "tcp://0.0.0.0:5020"] {
+        let told = shown(1, &two("tcp://127.0.0.1:5020", other));
+        assert!(told.contains("give one of them another port"), "{told}");
+    }
+    for (one, other) in [
+        ("tcp://127.0.0.1:5020", "udp://127.0.0.1:5020"),
+        ("tcp://127.0.0.1:5020", "tcp://127.0.0.2:5020"),
+        ("tcp://127.0.0.1:0", "tcp://127.0.0.1:0"),
+    ] {
+        load(&two(one, other)).unwrap();
+    }
+    let named = two("tcp://127.0.0.1:0", "tcp://127.0.0.1:0").replace("\"b\"", "\"a\"");
+    assert!(shown(1, &named).starts_with("error: two servers are called \"a\""));
+}
+
+#[test]
+fn s004_13_certificates_are_read_before_anything_starts() {
+    let listen = "[[server]]\nname = \"plc\"\nlisten = \"tls://127.0.0.1:0\"\n";
+    assert!(shown(1, listen).starts_with("error: a TLS server has a certificate to show"));
+    let missing = format!("{listen}[server.tls]\ncertificate = \"no.pem\"\nkey = \"no.key\"\nclient_auth = \"none\"\n");
+    let told = shown(2, &missing);
+    assert!(told.contains("no.pem: No such file") && told.contains("no.key: No such file"), "{told}");
+}
+
+#[test]
+fn s004_13_what_is_no_toml_and_what_is_nothing() {
+    assert!(shown(1, "[[server]\n").contains("this is no TOML"));
+    assert!(shown(1, "").contains("there is no [[server]]"));
+    let unreadable = dinrail_gateway::load("/nowhere/dinrail.toml").unwrap_err().to_string();
+    assert!(unreadable.starts_with("error: cannot read /nowhere/dinrail.toml: "), "{unreadable}");
+}
+
+#[test]
+fn the_schema_knows_every_key_and_asks_for_those_that_must_be() {
+    let schema: serde_json::Value = serde_json::from_str(&dinrail_gateway::config::schema()).unwrap();
+    let server = &schema["$defs"]["Server"];
+    assert_eq!(server["required"], serde_json::json!(["name"]));
+    assert_eq!(server["additionalProperties"], false);
+    for key in ["name", "listen", "store", "read_only", "tls", "rule", "threads"] {
+        assert!(server["properties"][key]["description"].is_string(), "{key}: {server}");
+    }
+    assert!(!dinrail_gateway::config::schema().contains("\"null\""));
+}

@@ -1,0 +1,149 @@
+//! What a good file serves.
+
+use dinrail::ExceptionCode;
+use dinrail_gateway::Servers;
+
+use crate::harness::{client, plan, start, unit};
+
+fn refused<T: std::fmt::Debug>(result: Result<T, dinrail::Error>) -> ExceptionCode {
+    result.expect_err("refused").exception().expect("an exception")
+}
+
+#[tokio::test]
+async fn s004_13_a_file_says_where_and_what_is_served() {
+    let servers = start(
+        r#"
+        [[server]]
+        name = "plc"
+        host = "127.0.0.1"
+        port = 0
+        units = ["1-3", 17]
+        read_only = { hr = ["100-199", 300], co = "all" }
+        files = { 4 = [10, 11] }
+        fifos = { 1000 = [1, 2] }
+        server_id = "plc 7"
+        exception_status = 0x81
+        identity = { vendor = "Acme", product = "P1", revision = "V1.0", objects = { 128 = "own" } }
+        [server.store]
+        hr = { 0 = [1, 2, 3], 100 = [7], "10:f32" = 21.5, "20-22" = 0xFF, "30:str:8" = "dinrail", "40:i16" = [-1, -2] }
+        ir = { 0 = 0xABCD }
+        co = { 0 = [true, false, 1] }
+        di = { "8-9" = true }
+
+        [[server]]
+        name = "udp"
+        listen = "udp://127.0.0.1:0"
+        ignore_missing_units = true
+        store = { partial = true, hr = { 5 = [50, 51] } }
+        "#,
+    )
+    .await;
+    let plc = unit(&client(&servers, "plc").await, 17);
+    assert_eq!(plc.read_holding_registers(0, 4).await.unwrap(), [1, 2, 3, 0]);
+    assert_eq!(plc.read_holding_registers(10, 2).await.unwrap(), [0x41AC, 0]);
+    assert_eq!(plc.read_holding_registers(19, 5).await.unwrap(), [0, 255, 255, 255, 0]);
+    assert_eq!(plc.read_holding_registers(30, 1).await.unwrap(), [0x6469]);
+    assert_eq!(plc.read_holding_registers(40, 2).await.unwrap(), [0xFFFF, 0xFFFE]);
+    assert_eq!(plc.read_input_registers(0, 1).await.unwrap(), [0xABCD]);
+    assert_eq!(plc.read_coils(0, 4).await.unwrap(), [true, false, true, false]);
+    assert_eq!(plc.read_discrete_inputs(7, 4).await.unwrap(), [false, true, true, false]);
+    assert_eq!(plc.read_holding_registers(65535, 1).await.unwrap(), [0], "every other address is 0");
+    assert_eq!(refused(unit(&plc, 4).read_coils(0, 1).await), ExceptionCode::GatewayTargetFailedToRespond);
+
+    plc.write_registers(98, &[1, 2]).await.unwrap();
+    for (address, count) in [(99, 2), (199, 1), (300, 1)] {
+        assert_eq!(refused(plc.write_registers(address, &vec![9; count]).await), ExceptionCode::IllegalDataAddress);
+    }
+    plc.write_register(200, 9).await.unwrap();
+    assert_eq!(plc.read_holding_registers(99, 2).await.unwrap(), [2, 7], "nothing was done");
+    assert_eq!(refused(plc.write_coil(9, true).await), ExceptionCode::IllegalDataAddress);
+
+    assert_eq!(plc.read_fifo_queue(1000).await.unwrap(), [1, 2]);
+    assert_eq!(plc.read_exception_status().await.unwrap(), 0x81);
+    assert_eq!(plc.report_server_id().await.unwrap(), b"plc 7\xFF");
+
+    let udp = client(&servers, "udp").await;
+    assert_eq!(udp.read_holding_registers(5, 2).await.unwrap(), [50, 51]);
+    assert_eq!(refused(udp.read_holding_registers(5, 3).await), ExceptionCode::IllegalDataAddress);
+    servers.stop().await;
+}
+
+#[tokio::test]
+async fn s004_3_a_store_with_a_name_is_shared() {
+    let servers = start(
+        r#"
+        [store.plant]
+        hr = { 0 = 7 }
+        [[server]]
+        name = "one"
+        listen = "tcp://127.0.0.1:0"
+        store = "plant"
+        [[server]]
+        name = "two"
+        listen = "tcp://127.0.0.1:0"
+        store = "plant"
+        read_only = true
+        [[server]]
+        name = "three"
+        listen = "tcp://127.0.0.1:0"
+        store = { hr = { 0 = 7 } }
+        "#,
+    )
+    .await;
+    let (one, two, three) =
+        (client(&servers, "one").await, client(&servers, "two").await, client(&servers, "three").await);
+    one.write_register(0, 8).await.unwrap();
+    assert_eq!(two.read_holding_registers(0, 1).await.unwrap(), [8]);
+    assert_eq!(three.read_holding_registers(0, 1).await.unwrap(), [7]);
+    assert_eq!(refused(two.write_register(0, 9).await), ExceptionCode::IllegalFunction);
+}
+
+#[tokio::test]
+async fn s004_13_limits_and_rules_are_each_servers_own() {
+    let servers = start(
+        r#"
+        [[server]]
+        name = "nobody"
+        listen = "tcp://127.0.0.1:0"
+        allow = ["10.0.0.0/8", "192.168.1.7"]
+        [[server]]
+        name = "rules"
+        listen = "tcp://127.0.0.1:0"
+        threads = 1
+        max_connections = 2
+        when_full = "refuse"
+        idle_timeout = "1m"
+        request_timeout = "off"
+        [[server.rule]]
+        anyone = true
+        access = "read"
+        [[server.rule]]
+        anyone = true
+        access = "write"
+        hr = ["0-9", 20]
+        [[server.rule]]
+        role = "engineer"
+        access = "all"
+        "#,
+    )
+    .await;
+    let rules = client(&servers, "rules").await;
+    rules.write_registers(0, &[1; 10]).await.unwrap();
+    rules.write_register(20, 1).await.unwrap();
+    assert_eq!(refused(rules.write_register(10, 1).await), ExceptionCode::IllegalFunction);
+    assert_eq!(refused(rules.write_coil(0, true).await), ExceptionCode::IllegalFunction);
+    let nobody = client(&servers, "nobody").await.read_coils(0, 1).await.unwrap_err();
+    assert!(nobody.exception().is_none(), "the connection is closed: {nobody}");
+}
+
+#[tokio::test]
+async fn s004_4_a_port_in_use_is_said_and_nothing_runs() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = format!(
+        "[[server]]\nname = \"a\"\nlisten = \"tcp://127.0.0.1:0\"\n[[server]]\nname = \"b\"\nlisten = \"tcp://{}\"\n",
+        taken.local_addr().unwrap()
+    );
+    let failed = Servers::start(plan(&text)).await.unwrap_err();
+    assert_eq!(&*failed.name, "b");
+    assert!(failed.to_string().contains("cannot listen on"), "{failed}");
+}
