@@ -117,7 +117,7 @@ async fn s004_4_a_port_in_use_names_the_server() {
 }
 
 #[tokio::test]
-async fn sighup_reads_the_file_again_and_a_bad_one_changes_nothing() {
+async fn s004_10_sighup_reads_the_file_again_and_the_log_names_each_server() {
     let file = File::new(&server("a", "store = { hr = { 0 = 1 } }"));
     let mut process = Background::start(&["-v", "serve", "--config", &file.text()]);
     let a = next(&mut process, "a").await;
@@ -148,7 +148,13 @@ async fn sighup_reads_the_file_again_and_a_bad_one_changes_nothing() {
     let (status, _, rest) = process.end().await;
     log += &rest;
     assert_eq!(status.code(), Some(0));
-    for part in ["unknown key `nome`", "was reloaded: changed a", "was reloaded: added b"] {
+    for part in [
+        "unknown key `nome`",
+        "listening server=a address=tcp://127.0.0.1:",
+        "listening server=b address=tcp://127.0.0.1:",
+        "was reloaded: changed a",
+        "was reloaded: added b",
+    ] {
         assert!(log.contains(part), "{part:?} is missing in {log}");
     }
     assert_eq!(log.matches("disconnected").count(), 2, "that of `watch` at its end, and that of the other: {log}");

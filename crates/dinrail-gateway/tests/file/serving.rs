@@ -1,6 +1,7 @@
 //! What a good file serves.
 
 use dinrail::ExceptionCode;
+use dinrail::proto::pdu::device_id::ReadDeviceId;
 use dinrail_gateway::Servers;
 
 use crate::harness::{client, plan, start, unit};
@@ -61,6 +62,11 @@ async fn s004_13_a_file_says_where_and_what_is_served() {
     assert_eq!(plc.read_fifo_queue(1000).await.unwrap(), [1, 2]);
     assert_eq!(plc.read_exception_status().await.unwrap(), 0x81);
     assert_eq!(plc.report_server_id().await.unwrap(), b"plc 7\xFF");
+
+    let identity = plc.read_device_identification(ReadDeviceId::Extended).await.unwrap();
+    let told: Vec<_> = identity.iter().map(|(id, text)| (*id, text.as_slice())).collect();
+    assert_eq!(told, [(0, &b"Acme"[..]), (1, b"P1"), (2, b"V1.0"), (128, b"own")]);
+    assert_eq!(plc.read_file_record(4, 0, 2).await.unwrap(), [10, 11]);
 
     let udp = client(&servers, "udp").await;
     assert_eq!(udp.read_holding_registers(5, 2).await.unwrap(), [50, 51]);

@@ -50,9 +50,11 @@ pub(crate) fn load(path: &Path) -> Result<Plan, usize> {
 
 /// Serves what the file says now; when it cannot be, everything goes on as before.
 async fn change(servers: &mut Servers, path: &Path) {
+    let loaded = load(path);
     let path = path.display();
-    let plan = match load(path.to_string().as_ref()) {
+    let plan = match loaded {
         Ok(plan) => plan,
+        Err(1) => return error!("{path} was not reloaded: it has 1 problem; everything goes on as before"),
         Err(count) => return error!("{path} was not reloaded: it has {count} problems; everything goes on as before"),
     };
     match servers.change(plan).await {

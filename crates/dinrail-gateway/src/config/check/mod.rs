@@ -1,0 +1,231 @@
+//! The file as it is meant: what each key says together with the others, and with the files that it names.
+
+mod device;
+mod options;
+mod rules;
+mod tls;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use dinrail::service::ServerId;
+use dinrail::transport::{self, Endpoint};
+
+use super::problem::{Problem, Problems, Span};
+use super::read::{At, similar};
+use super::{Bytes, File, Server, Store, StoreRef, required};
+use crate::plan::{Plan, ServerPlan, StoreKey, StorePlan};
+
+pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> Option<Plan> {
+    let Some(servers) = file.server.as_ref().filter(|servers| !servers.is_empty()) else {
+        if problems.is_empty() {
+            let mend = "write one: [[server]], and below it name = \"plc\" and listen = \"tcp://127.0.0.1:5020\"";
+            problems.add(Problem::new("there is no [[server]]", &(0..0), "nothing to serve").with_mend(mend));
+        }
+        return None;
+    };
+    let mut checker = Checker { file, directory, problems, shared: HashMap::new(), places: Vec::new() };
+    checker.check_shared_stores();
+    checker.check_names(servers);
+    let plans: Vec<_> = servers.iter().filter_map(|server| checker.server(server)).collect();
+    checker.check_ports();
+    (plans.len() == servers.len()).then_some(Plan { servers: plans })
+}
+
+struct Checker<'a> {
+    file: &'a File,
+    directory: &'a Path,
+    problems: &'a mut Problems,
+    /// Stores by name.
+    shared: HashMap<&'a str, StorePlan>,
+    /// Where servers listen.
+    places: Vec<Place<'a>>,
+}
+
+struct Place<'a> {
+    name: &'a str,
+    endpoint: Endpoint,
+    span: Span,
+}
+
+impl<'a> Checker<'a> {
+    fn add(&mut self, problem: Problem) {
+        self.problems.add(problem);
+    }
+
+    fn check_shared_stores(&mut self) {
+        for (name, entry) in self.file.store.iter().flat_map(|stores| &stores.0) {
+            let section = &entry.value.value;
+            let plan = StorePlan {
+                key: StoreKey::Shared(name.clone()),
+                section: section.clone(),
+                cells: section.cells(self.problems).into(),
+            };
+            self.shared.insert(name, plan);
+        }
+    }
+
+    fn check_names(&mut self, servers: &[At<Server>]) {
+        let mut seen: HashMap<&str, &Span> = HashMap::new();
+        for name in servers.iter().filter_map(|server| server.name.as_ref()) {
+            if name.value.trim().is_empty() {
+                let problem = Problem::new("a name is empty", &name.span, "empty");
+                self.add(problem.with_mend("name the server, such as \"plc\""));
+            }
+            if let Some(first) = seen.get(name.value.as_str()) {
+                let problem = Problem::new(format!("two servers are called {:?}", name.value), &name.span, "again");
+                self.add(problem.with_other(first, "first here").with_mend("give each server a name of its own"));
+            } else {
+                seen.insert(&name.value, &name.span);
+            }
+        }
+    }
+
+    /// Two servers cannot listen at the same place.
+    fn check_ports(&mut self) {
+        let places = std::mem::take(&mut self.places);
+        for (index, later) in places.iter().enumerate() {
+            let Some(earlier) = places[..index].iter().find(|earlier| collide(&earlier.endpoint, &later.endpoint))
+            else {
+                continue;
+            };
+            let what = if earlier.endpoint.to_string() == later.endpoint.to_string() {
+                format!("two servers listen on {}", later.endpoint)
+            } else {
+                format!("{} and {} are in each other's way", earlier.endpoint, later.endpoint)
+            };
+            let problem = Problem::new(what, &later.span, format!("{:?} listens here", later.name))
+                .with_other(&earlier.span, format!("{:?} listens here", earlier.name));
+            self.add(problem.with_mend("give one of them another port"));
+        }
+    }
+
+    fn server(&mut self, at: &'a At<Server>) -> Option<ServerPlan> {
+        let section = &at.value;
+        let mend = "name the server: name = \"plc\"";
+        let name = required(section.name.as_ref(), "name", &at.span, mend, self.problems);
+        let endpoint = self.endpoint(at);
+        let listen = section.listen.as_ref().map(|listen| &listen.span);
+        let said =
+            listen.or(section.port.as_ref().map(|port| &port.span)).or(section.host.as_ref().map(|host| &host.span));
+        if let (Some(endpoint), Some(span)) = (&endpoint, said) {
+            let name = name.map_or("", |name| &name.value);
+            self.places.push(Place { name, endpoint: endpoint.clone(), span: span.clone() });
+        }
+        let tls = endpoint.as_ref().and_then(|endpoint| self.tls(section, endpoint));
+        let options = self.options(section);
+        let store = self.store(section, name.map_or("", |name| &name.value));
+        let read_only = section.read_only.as_ref().and_then(|read_only| device::read_only(&read_only.value));
+        self.check_numbered(section.files.as_ref(), "a file's number", 1);
+        self.check_numbered(section.fifos.as_ref(), "a queue's pointer address", 0);
+        self.check_lengths(section);
+        let identity = section.identity.as_ref().map(|identity| self.identity(&identity.value));
+        let rules = section.rule.as_ref().map(|rules| self.rules(rules));
+        let endpoint = endpoint?;
+        Some(ServerPlan {
+            name: Arc::from(name?.value.as_str()),
+            section: section.clone(),
+            endpoint: match &tls {
+                Some(plan) => endpoint.with_server_tls(plan.tls.clone()),
+                None => endpoint,
+            },
+            tls,
+            options,
+            store: store?,
+            read_only,
+            server_id: section.server_id.as_deref().map(|Bytes(id)| ServerId::new(id)),
+            identity,
+            rules,
+        })
+    }
+
+    fn endpoint(&mut self, at: &At<Server>) -> Option<Endpoint> {
+        match (&at.listen, &at.host, &at.port) {
+            (Some(listen), None, None) => match listen.value.parse() {
+                Ok(endpoint) => Some(endpoint),
+                Err(error) => {
+                    let error: transport::BadUrl = error;
+                    self.add(Problem::new(error.to_string(), &listen.span, "no place to listen"));
+                    None
+                }
+            },
+            (Some(listen), host, port) => {
+                let other = host.as_ref().map(|host| &host.span).or(port.as_ref().map(|port| &port.span));
+                let problem = Problem::new("the place to listen is said twice", &listen.span, "here")
+                    .with_other(other.unwrap_or(&listen.span), "and here");
+                self.add(problem.with_mend("keep `listen`, or `host` and `port`"));
+                None
+            }
+            (None, Some(host), port) => {
+                let number = port.as_ref().map_or(502, |port| port.value);
+                let bracketed = if host.contains(':') && !host.starts_with('[') {
+                    format!("[{}]", host.value)
+                } else {
+                    host.value.clone()
+                };
+                match format!("tcp://{bracketed}:{number}").parse() {
+                    Ok(endpoint) => Some(endpoint),
+                    Err(_) => {
+                        let problem = Problem::new(format!("{:?} is no host", host.value), &host.span, "no host");
+                        self.add(problem.with_mend("write a name or an address, such as \"127.0.0.1\""));
+                        None
+                    }
+                }
+            }
+            (None, None, _) => {
+                let mend = "say where it listens: listen = \"tcp://127.0.0.1:5020\"";
+                required::<String>(None, "listen", &at.span, mend, self.problems);
+                None
+            }
+        }
+    }
+
+    fn store(&mut self, section: &Server, server: &str) -> Option<StorePlan> {
+        let own = match &section.store {
+            None => Store::default(),
+            Some(At { value: StoreRef::Own(own), .. }) => (**own).clone(),
+            Some(At { value: StoreRef::Named(name), span }) => {
+                if let Some(shared) = self.shared.get(name.as_str()) {
+                    return Some(shared.clone());
+                }
+                let known: Vec<_> = self.shared.keys().copied().collect();
+                let mend = match similar(name, &known) {
+                    Some(similar) => format!("did you mean {similar:?}?"),
+                    None => format!("write a table [store.{name}]"),
+                };
+                self.add(Problem::new(format!("there is no store {name:?}"), span, "not there").with_mend(mend));
+                return None;
+            }
+        };
+        let cells = own.cells(self.problems).into();
+        Some(StorePlan { key: StoreKey::Own(server.into()), section: own, cells })
+    }
+}
+
+/// Whether two servers cannot both listen there: the same port of the same address or of all, or the same serial port.
+fn collide(one: &Endpoint, other: &Endpoint) -> bool {
+    let place = |endpoint: &Endpoint| {
+        let url = endpoint.to_string();
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", &url));
+        let rest = rest.split('?').next().unwrap_or(rest).to_owned();
+        let transport = scheme.rsplit('+').next().unwrap_or(scheme);
+        match transport {
+            "tcp" | "tls" => ("tcp", rest),
+            "udp" => ("udp", rest),
+            _ => ("serial", rest),
+        }
+    };
+    let ((kind, one), (other_kind, other)) = (place(one), place(other));
+    if kind != other_kind {
+        return false;
+    }
+    let (Some((host, port)), Some((other_host, other_port))) = (one.rsplit_once(':'), other.rsplit_once(':')) else {
+        return one == other;
+    };
+    if kind == "serial" {
+        return one == other;
+    }
+    let is_any = |host: &str| matches!(host, "0.0.0.0" | "[::]");
+    port == other_port && port != "0" && (host == other_host || is_any(host) || is_any(other_host))
+}

@@ -1,0 +1,85 @@
+//! Rules of who may do what.
+
+use std::sync::Arc;
+
+use dinrail::Area;
+use dinrail::proto::FunctionCode;
+use dinrail::service::{self, Rules};
+
+use super::Checker;
+use crate::config::kinds::Access;
+use crate::config::problem::Problem;
+use crate::config::read::At;
+use crate::config::{Rule, required};
+
+impl Checker<'_> {
+    pub(super) fn rules(&mut self, rules: &At<Vec<At<Rule>>>) -> Rules {
+        rules.value.iter().filter_map(|rule| self.rule(rule)).collect()
+    }
+
+    fn rule(&mut self, at: &At<Rule>) -> Option<service::Rule> {
+        let section = &at.value;
+        let mend = "say what it allows: access = \"read\", \"write\" or \"all\"";
+        let access = required(section.access.as_ref(), "access", &at.span, mend, self.problems);
+        let anyone = section.anyone.as_ref().filter(|anyone| anyone.value);
+        let made = match (&section.role, anyone) {
+            (Some(role), None) if !role.value.is_empty() => Some(Some(Arc::<str>::from(role.value.as_str()))),
+            (Some(role), None) => {
+                let problem = Problem::new("a role is empty", &role.span, "no certificate has such a one");
+                self.add(problem.with_mend("write the role that is in the certificate"));
+                None
+            }
+            (None, Some(_)) => Some(None),
+            (Some(role), Some(anyone)) => {
+                let problem = Problem::new("the rule has a role and is for anyone", &role.span, "a role")
+                    .with_other(&anyone.span, "anyone");
+                self.add(problem.with_mend("take one of the two"));
+                None
+            }
+            (None, None) => {
+                let problem = Problem::new("the rule is for nobody", &at.span, "here");
+                self.add(problem.with_mend("give it a role, or anyone = true"));
+                None
+            }
+        };
+        let access = match access?.value {
+            Access::Read => service::Access::Read,
+            Access::Write => service::Access::Write,
+            Access::All => service::Access::All,
+        };
+        let mut rule = match made? {
+            Some(role) => service::Rule::new(role, access),
+            None => service::Rule::anyone(access),
+        };
+        for units in section.units.iter().flat_map(|units| self.units(&units.value)) {
+            rule = rule.with_units(units);
+        }
+        for range in section.functions.iter().flat_map(|functions| &functions.value.0) {
+            for code in range.value.clone() {
+                match u8::try_from(code).ok().and_then(FunctionCode::new) {
+                    Some(function) => rule = rule.with_functions([function]),
+                    None => {
+                        let problem = Problem::new(format!("{code} is no function code"), &range.span, "no function");
+                        self.add(problem.with_mend("take codes from 1 to 127"));
+                        break;
+                    }
+                }
+            }
+        }
+        let areas = [
+            (Area::Coil, &section.co),
+            (Area::DiscreteInput, &section.di),
+            (Area::HoldingRegister, &section.hr),
+            (Area::InputRegister, &section.ir),
+        ];
+        for (area, ranges) in areas {
+            for range in ranges.iter().flat_map(|ranges| &ranges.value.0) {
+                rule = rule.with_area(area, range.value.clone());
+            }
+        }
+        for range in section.files.iter().flat_map(|files| &files.value.0) {
+            rule = rule.with_files(range.value.clone());
+        }
+        Some(rule)
+    }
+}
