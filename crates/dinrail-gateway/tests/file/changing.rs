@@ -137,3 +137,21 @@ async fn servers_may_exchange_their_ports() {
     assert_eq!(changes.to_string(), "added c; removed a, b", "in the place of one that goes");
     assert_eq!(Raw::connect(&a).await.read(1).await, Some(3));
 }
+
+#[tokio::test]
+async fn a_server_that_made_room_in_vain_runs_again() {
+    let mut servers = start(&server("a", "")).await;
+    let a = url(&servers, "a");
+    servers.stop().await;
+    let at = |name: &str, url: &str| format!("[[server]]\nname = \"{name}\"\nlisten = \"{url}\"\n");
+    servers = start(&at("a", &a)).await;
+    client(&servers, "a").await.write_register(0, 5).await.unwrap();
+    // An address for documentation (RFC 5737), which no machine has, with the port of the one that goes.
+    let nowhere = a.replace("127.0.0.1", "192.0.2.1");
+    let failed = servers.change(plan(&[at("b", &a), at("c", &nowhere)].concat())).await.unwrap_err();
+    assert_eq!(&*failed.name, "c");
+    let names: Vec<_> = servers.status().iter().map(|server| (server.name.to_string(), server.running)).collect();
+    assert_eq!(names, [("a".to_owned(), true)]);
+    assert_eq!(url(&servers, "a"), a);
+    assert_eq!(Raw::connect(&a).await.read(1).await, Some(5), "with its data");
+}
