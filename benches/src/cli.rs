@@ -92,9 +92,12 @@ pub struct Instructions {
     /// The clients to count, reading 10 registers a call over 1 connection and over 100; by default none.
     #[arg(long, value_delimiter = ',')]
     pub clients: Vec<ClientName>,
-    /// The most a client's call may take on either.
+    /// The most a client's call may take over 1 connection.
     #[arg(long)]
-    pub limit_client: Option<u64>,
+    pub limit_client_1: Option<u64>,
+    /// The most a client's call may take over 100 connections.
+    #[arg(long)]
+    pub limit_client_100: Option<u64>,
     /// The most a read of 10 registers may take.
     #[arg(long)]
     pub limit_fc3x10: Option<u64>,

@@ -38,29 +38,32 @@ pub fn run(options: &Instructions) -> Result<()> {
         }
         for (kind, limit) in limits {
             let counted = count(server, kind, options.depth as usize, options.requests)?;
-            let line = format!("{} {}: {counted:.0} instructions a request", argument(server), kind.label());
-            match limit {
-                Some(limit) if counted > limit as f64 => {
-                    println!("{line}, above the limit of {limit}");
-                    above.push(format!("{} {}", argument(server), kind.label()));
-                }
-                Some(limit) => println!("{line} (limit {limit})"),
-                None => println!("{line}"),
-            }
+            let what = format!("{} {}", argument(server), kind.label());
+            print_against(&what, "request", counted, limit, &mut above);
         }
     }
     for &client in &options.clients {
-        for connections in [1, 100] {
+        for (connections, limit) in [(1, options.limit_client_1), (100, options.limit_client_100)] {
             let counted = count_client(client, connections, options.requests)?;
-            let shape = format!("{} client, {connections} connections", argument(client));
-            println!("{shape}: {counted:.0} instructions a call");
-            if options.limit_client.is_some_and(|limit| counted > limit as f64) {
-                above.push(shape);
-            }
+            let what = format!("{} client, {connections} connections", argument(client));
+            print_against(&what, "call", counted, limit, &mut above);
         }
     }
     ensure!(above.is_empty(), "above the limit: {}; look at it with callgrind_annotate", above.join(", "));
     Ok(())
+}
+
+/// Prints a figure, and adds it to those above their limits if it is.
+fn print_against(what: &str, unit: &str, counted: f64, limit: Option<u64>, above: &mut Vec<String>) {
+    let line = format!("{what}: {counted:.0} instructions a {unit}");
+    match limit {
+        Some(limit) if counted > limit as f64 => {
+            println!("{line}, above the limit of {limit}");
+            above.push(what.to_owned());
+        }
+        Some(limit) => println!("{line} (limit {limit})"),
+        None => println!("{line}"),
+    }
 }
 
 /// Adds a server's figures to the results, or prints why there are none.

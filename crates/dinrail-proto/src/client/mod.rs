@@ -74,7 +74,9 @@ impl fmt::Display for Unframeable {
 impl core::error::Error for Unframeable {}
 
 /// Up to `N` calls (at most 32) over one line.
+// In this order in memory: what every call touches stands together.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Connection<const N: usize> {
     /// Slots that hold a call, a bit each; and those that hold one in a stage, `ended` only until it was told of.
     used: u32,
@@ -86,8 +88,8 @@ pub struct Connection<const N: usize> {
     plain: bool,
     transactions: Transactions<N>,
     slots: [Slot; N],
-    options: Options,
     line: Line,
+    options: Options,
     decoder: Decoder,
     /// Bytes that were shown and not consumed, and how many of those lie before a request and so cannot answer it.
     unconsumed: usize,

@@ -5,7 +5,7 @@ use super::slot::{CallId, Stage, verify};
 use super::{Connection, Unframeable, bits, lowest};
 use crate::adu::{Decoded, Decoder, Expected, MAX_ADU, decode_mbap, decode_tcp};
 use crate::error::ReplyError;
-use crate::{Adu, Instant};
+use crate::{Adu, Instant, Request, Response};
 
 impl<const N: usize> Connection<N> {
     /// Shows the bytes that have come and were not consumed yet, and returns how many are consumed now. The caller keeps
@@ -27,19 +27,21 @@ impl<const N: usize> Connection<N> {
     }
 
     /// The short way of a call that has the line for itself: if `bytes`, all that were not consumed yet, are the response
-    /// to `call` and nothing besides, the call has ended, its slot is free, and this is the response's PDU where it lies.
+    /// to `call`, which was started with `request`, and nothing besides, the call has ended, its slot is free, and this is
+    /// the response's PDU where it lies.
     ///
-    /// `None`, always so on other framings than TCP: nothing has happened. Show the bytes to
+    /// `None`, always so on other framings than TCP and for [`Request::Custom`]: nothing has happened. Show the bytes to
     /// [`handle_input`](Self::handle_input), which comes to the same, whatever they are, but keeps a copy of a response.
     #[inline]
-    pub fn response_in<'b>(&mut self, call: CallId, bytes: &'b [u8]) -> Option<&'b [u8]> {
+    pub fn response_in<'b>(&mut self, call: CallId, request: &Request<'_>, bytes: &'b [u8]) -> Option<&'b [u8]> {
         let slot = self.slots.get(call.index()).filter(|slot| slot.generation == call.generation)?;
         let Decoded::Frame { adu, length } = decode_mbap(bytes) else { return None };
         let fits = slot.transaction == adu.transaction && slot.unit == adu.unit && length == bytes.len();
-        let awaited = self.plain && matches!(slot.stage, Stage::Open);
-        if !fits || !awaited || verify(&slot.pdu, adu.pdu).is_err() {
+        let awaited = self.plain && matches!(slot.stage, Stage::Open) && !matches!(request, Request::Custom { .. });
+        if !fits || !awaited || Response::decode(request, adu.pdu).is_err() {
             return None;
         }
+        debug_assert_eq!(verify(&slot.pdu, adu.pdu), Ok(()), "the call was started with another request");
         self.free(call.index());
         Some(adu.pdu)
     }

@@ -37,11 +37,10 @@ pub(super) enum Stage {
     Failed(Failure),
 }
 
+/// In this order in memory, so that a call on an otherwise idle line touches but the first bytes of a PDU.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Slot {
-    pub(super) timeout: Duration,
-    /// When it is given up; counts from sending.
-    pub(super) deadline: Instant,
     pub(super) generation: u32,
     /// Which waiting call came first.
     pub(super) order: u32,
@@ -49,6 +48,9 @@ pub(super) struct Slot {
     pub(super) unit: UnitId,
     /// Nobody waits for it any more: its reply is swallowed.
     pub(super) abandoned: bool,
+    pub(super) timeout: Duration,
+    /// When it is given up; counts from sending.
+    pub(super) deadline: Instant,
     pub(super) stage: Stage,
     pub(super) mismatch: Option<Mismatch>,
     pub(super) pdu: Pdu,

@@ -4,6 +4,7 @@
 /// given to another call. An id leaves when its late reply was seen, when the connection is reset, or when `N` newer
 /// ones have timed out without any late reply.
 #[derive(Debug)]
+#[repr(C)] // `late` stands last: it is hardly ever looked at.
 pub(super) struct Transactions<const N: usize> {
     next: u16,
     /// How many of `late` are in use, oldest first.

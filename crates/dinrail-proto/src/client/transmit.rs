@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::slot::{CallId, Slot, Stage};
 use super::{Connection, bits, lowest};
+use crate::adu::mbap_header;
 use crate::{Framing, Instant, Request, UnitId};
 
 impl<const N: usize> Connection<N> {
@@ -47,9 +48,35 @@ impl<const N: usize> Connection<N> {
         if !self.plain || self.used != 0 || out.len() < Framing::Tcp.max_adu() {
             return None;
         }
-        let call = self.start_request(unit, request, timeout).ok()?;
-        let length = self.send(call.index(), Framing::Tcp, now, out)?;
-        Some((call, length))
+        // Of these alone one may be without an answer.
+        if matches!(request, Request::Diagnostics { .. } | Request::Custom { .. }) {
+            return None;
+        }
+        let slot = &mut self.slots[0];
+        slot.pdu.refill(|out| request.encode_into(out)).ok()?;
+        let transaction = self.transactions.give(|_| false);
+        let (header, behind) = out.split_first_chunk_mut()?;
+        let length = slot.pdu.copy_to(behind.first_chunk_mut()?);
+        *header = mbap_header(transaction, unit, length);
+        let length = header.len() + length;
+        slot.stage = Stage::Open;
+        slot.abandoned = false;
+        slot.unit = unit;
+        slot.transaction = transaction;
+        slot.timeout = timeout;
+        slot.deadline = now + timeout;
+        slot.mismatch = None;
+        self.used = 1;
+        self.open = 1;
+        Some((CallId { slot: 0, generation: slot.generation }, length))
+    }
+
+    /// It turns out that the call was sent only at `at`: its time counts from then. Nothing, if it has ended.
+    pub fn sent_at(&mut self, call: CallId, at: Instant) {
+        let slot = self.slots.get_mut(call.index()).filter(|slot| slot.generation == call.generation);
+        if let Some(slot) = slot.filter(|slot| slot.stage == Stage::Open) {
+            slot.deadline = at + slot.timeout;
+        }
     }
 
     #[inline]

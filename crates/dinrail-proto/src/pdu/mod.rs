@@ -82,6 +82,19 @@ impl Pdu {
         Ok(())
     }
 
+    /// Copies the bytes to the front of `out`, and returns how many they are. What lies behind them may change.
+    #[inline]
+    pub(crate) fn copy_to(&self, out: &mut [u8; MAX_PDU]) -> usize {
+        // Most requests are short, and copied in one instruction.
+        const SHORT: usize = 8;
+        let length = usize::from(self.length);
+        out[..SHORT].copy_from_slice(&self.bytes[..SHORT]);
+        if length > SHORT {
+            out[SHORT..length].copy_from_slice(&self.bytes[SHORT..length]);
+        }
+        length
+    }
+
     /// The bytes on the wire, function code first.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]

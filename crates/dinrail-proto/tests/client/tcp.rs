@@ -3,7 +3,7 @@
 use dinrail_proto::client::{Connection, Failure, Mismatch, Options, Outcome, StartError, Stats};
 use dinrail_proto::error::ReplyError;
 use dinrail_proto::pdu::Area;
-use dinrail_proto::{ExceptionCode, Framing, Instant, Pdu, Request, UnitId};
+use dinrail_proto::{ExceptionCode, Framing, FunctionCode, Instant, Pdu, Request, UnitId};
 
 use crate::{TIMEOUT, UNIT, at, input, read, response, started};
 
@@ -70,16 +70,34 @@ fn a_call_that_is_alone_may_take_the_short_way() {
     let (part, twice) = (&good[..10], [good, good].concat());
     // Another transaction, protocol, unit, function and byte count; and what is not one whole response.
     for bytes in [&with(1, 2), &with(3, 1), &with(6, 8), &with(7, 4), &with(8, 4), &exception[..], part, &twice] {
-        assert_eq!(connection.response_in(call, bytes), None, "{bytes:x?}");
+        assert_eq!(connection.response_in(call, &request, bytes), None, "{bytes:x?}");
     }
     assert_eq!(connection.stats(), Stats::default(), "nothing has happened");
-    assert_eq!(connection.response_in(call, &good), Some(&good[7..]));
+    assert_eq!(connection.response_in(call, &request, &good), Some(&good[7..]));
     assert_eq!(connection.room(), 4);
-    assert_eq!(connection.response_in(call, &good), None, "it is over");
+    assert_eq!(connection.response_in(call, &request, &good), None, "it is over");
     let illegal = Request::Read { area: Area::HoldingRegister, address: 0, count: 126 };
     assert_eq!(connection.start_alone(at(0), UNIT, &illegal, TIMEOUT, &mut out), None);
     assert_eq!(connection.start_alone(at(0), UNIT, &request, TIMEOUT, &mut out[..259]), None, "too little room");
-    assert_eq!(connection.room(), 4, "neither was started");
+    let custom = Request::Custom { function: FunctionCode::DIAGNOSTICS, data: &[0, 4, 0, 0] };
+    assert_eq!(connection.start_alone(at(0), UNIT, &custom, TIMEOUT, &mut out), None, "nobody answers this");
+    assert_eq!(connection.room(), 4, "none was started");
+}
+
+#[test]
+fn a_call_may_turn_out_to_have_been_sent_later() {
+    let mut connection = connection::<4>(1);
+    let request = Request::Read { area: Area::HoldingRegister, address: 0x10, count: 1 };
+    let (call, _) =
+        connection.start_alone(at(0), UNIT, &request, TIMEOUT, &mut [0; 260]).expect("nothing else is there");
+    connection.sent_at(call, at(30));
+    assert_eq!(connection.poll_timeout(), Some(at(1030)));
+    connection.handle_timeout(at(1029));
+    assert_eq!(connection.take(call), None, "it still has time");
+    connection.handle_timeout(at(1030));
+    assert_eq!(connection.take(call), Some(Outcome::Failed(Failure::Timeout { mismatch: None })));
+    connection.sent_at(call, at(2000));
+    assert_eq!(connection.poll_timeout(), None, "it is over");
 }
 
 #[test]

@@ -374,8 +374,9 @@ impl World {
         window.bytes.extend_from_slice(bytes);
         let shortly =
             self.open.iter().filter(|(_, number)| number.is_multiple_of(2)).min_by_key(|(_, number)| **number);
-        if let Some((&id, _)) = shortly
-            && let Some(response) = self.client.response_in(id, &window.bytes)
+        if let Some((&id, number)) = shortly
+            && let Ok(request) = Request::decode(self.calls[*number].request.as_bytes())
+            && let Some(response) = self.client.response_in(id, &request, &window.bytes)
         {
             let outcome = Outcome::Response(Pdu::new(response).map_err(|error| error.to_string())?);
             window.bytes.clear();

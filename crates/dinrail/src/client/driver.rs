@@ -206,8 +206,15 @@ fn poll_once(core: &mut Core, cx: &mut Context<'_>) -> Result<(), Option<std::io
     if core.armed.is_some_and(|at| at <= now) {
         core.armed = None;
     }
+    core.tick(now);
     let due = core.next_deadline().is_some_and(|at| at <= now);
-    if matches!(core.pump, Pump::Caller(_)) && !due {
+    let elsewhere = match core.pump {
+        Pump::Driver => false,
+        Pump::Caller(_) => true,
+        // Another call may come any moment.
+        Pump::Nobody => core.pace.next().is_some(),
+    };
+    if elsewhere && !due {
         return Ok(());
     }
     core.pump = Pump::Driver;

@@ -15,7 +15,7 @@ use crate::Error;
 use crate::proto::client::{CallId, Failure, Outcome, StartError};
 use crate::proto::error::EncodeError;
 use crate::proto::pdu::is_read;
-use crate::proto::{FunctionCode, Instant, Pdu, Request, Response, UnitId};
+use crate::proto::{FunctionCode, Pdu, Request, Response, UnitId};
 
 /// Sends a request, again if need be, and has `take` make something of the response where it lies. There is none when
 /// nobody answers such a request.
@@ -24,7 +24,8 @@ pub(super) struct Exchange<'c, F> {
     unit: UnitId,
     request: Asked<'c>,
     take: F,
-    repeats_writes: bool,
+    /// It is passed on for somebody else.
+    forwarded: bool,
     tries: u32,
     stage: Stage,
     /// Of a call whose retries have a deadline.
@@ -77,8 +78,7 @@ enum Stage {
     Unprepared,
     New,
     Queued(Ticket),
-    /// With the moment at which it was.
-    Started(CallId, Instant),
+    Started(CallId),
     /// Until it is tried, or tried again.
     Paused(Pin<Box<dyn Future<Output = ()> + Send + Sync>>),
     Ended,
@@ -90,30 +90,57 @@ impl<F> Unpin for Exchange<'_, F> {}
 impl<T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Future for Exchange<'_, F> {
     type Output = Result<T, Error>;
 
+    /// The short way first: that of a call that has a line of TCP for itself, is sent at once and answered in one piece. If
+    /// things are not like that, or not any more, the usual way goes on from here.
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = self.poll_tries(cx);
-        if polled.is_pending() && self.bound.is_some() { self.poll_bound(cx) } else { polled }
+        let this = &mut *self;
+        if let Asked::Request(request) = &this.request {
+            match this.stage {
+                Stage::New => {
+                    let sent = this.client.shared.lock().send_alone(cx, this.unit, request, this.client.timeout);
+                    if let Some(call) = sent {
+                        this.stage = Stage::Started(call);
+                        return Poll::Pending;
+                    }
+                }
+                Stage::Started(call) => {
+                    let mut core = this.client.shared.lock();
+                    let take = |response: &[u8]| (this.take)(&this.request, Some(response));
+                    if let Some(taken) = core.read_alone(cx, call, request, take) {
+                        this.stage = Stage::Ended;
+                        return Poll::Ready(taken);
+                    }
+                }
+                _ => {}
+            }
+        }
+        this.poll_among_others(cx)
     }
 }
 
 impl<'c, T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exchange<'c, F> {
     /// `take` is given the request as well. Nothing happens before it is polled.
     pub(super) fn new(client: &'c Client, request: Asked<'c>, take: F) -> Self {
-        let repeats_writes = client.retry.writes;
         let plain = client.retry.deadline.is_none() && client.limit.is_none();
         let stage = if plain { Stage::New } else { Stage::Unprepared };
-        Self { client, unit: client.unit, request, take, repeats_writes, tries: 1, stage, bound: None }
+        Self { client, unit: client.unit, request, take, forwarded: false, tries: 1, stage, bound: None }
     }
 
     /// The request is another's: it goes to that one's unit, and is not repeated if it writes.
     pub(super) fn forwarded_to(mut self, unit: UnitId) -> Self {
         self.unit = unit;
-        self.repeats_writes = false;
+        self.forwarded = true;
         self
     }
 
-    #[inline]
+    /// The usual way.
+    #[inline(never)] // so that the short way stays short
+    fn poll_among_others(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
+        let polled = self.poll_tries(cx);
+        if polled.is_pending() && self.bound.is_some() { self.poll_bound(cx) } else { polled }
+    }
+
     fn poll_tries(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
         loop {
             match &mut self.stage {
@@ -152,7 +179,7 @@ impl<'c, T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exchange<'c
         let last = bound.last.take();
         let mut core = self.client.shared.lock();
         let overdue = match (&self.stage, self.request.function()) {
-            (Stage::Started(..), Some(function)) => {
+            (Stage::Started(_), Some(function)) => {
                 let after = self.client.retry.deadline.unwrap_or_default();
                 Error::Timeout { peer: self.peer(), function, after, instead: None }
             }
@@ -162,44 +189,13 @@ impl<'c, T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exchange<'c
         Poll::Ready(Err(overdue))
     }
 
-    #[inline]
     fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
         let client = self.client;
-        let mut core = client.shared.lock();
-        match self.poll_alone(&mut core, cx) {
-            Some(polled) => polled,
-            None => self.poll_among_others(&mut core, cx),
-        }
-    }
-
-    /// The short way: a call that has a line of TCP for itself, is sent at once and answered in one piece. `None`: things
-    /// are not like that, or not any more, and the usual way goes on from here.
-    #[inline]
-    fn poll_alone(&mut self, core: &mut Core, cx: &mut Context<'_>) -> Option<Poll<Result<T, Error>>> {
-        match (&self.stage, &self.request) {
-            (Stage::New, Asked::Request(request)) => {
-                let now = core.now();
-                let call = core.send_alone(cx, now, self.unit, request, self.client.timeout)?;
-                self.stage = Stage::Started(call, now);
-                Some(Poll::Pending)
-            }
-            (&Stage::Started(call, since), request) => {
-                let take = &mut self.take;
-                let taken = core.read_alone(cx, since, call, |response| take(request, Some(response)))?;
-                self.stage = Stage::Ended;
-                Some(Poll::Ready(taken))
-            }
-            _ => None,
-        }
-    }
-
-    /// The usual way.
-    #[inline(never)] // so that the short way stays short
-    fn poll_among_others(&mut self, core: &mut Core, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
+        let core = &mut *client.shared.lock();
         let polled = match self.stage {
             Stage::New => self.admit(core, cx),
             Stage::Queued(ticket) => self.poll_queued(core, cx, ticket),
-            Stage::Started(call, since) => self.poll_started(core, cx, call, since),
+            Stage::Started(call) => self.poll_started(core, cx, call),
             // Polled again after it was ready: against the contract of futures.
             Stage::Unprepared | Stage::Paused(_) | Stage::Ended => Poll::Pending,
         };
@@ -214,7 +210,7 @@ impl<'c, T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exchange<'c
     /// Tries again after a while, or passes the error on.
     #[cold]
     fn pause_after(&mut self, error: Error) -> Result<(), Error> {
-        let retry = Retry { writes: self.repeats_writes, ..self.client.retry };
+        let retry = Retry { writes: self.client.retry.writes && !self.forwarded, ..self.client.retry };
         match retry.after(self.tries, self.request.is_read(), &error) {
             Some(wait) => {
                 self.tries += 1;
@@ -277,7 +273,7 @@ impl<'c, T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exchange<'c
             Err(_) => return Poll::Ready(Err(Error::Invalid(EncodeError::Field("too many calls at a time")))),
         };
         let now = core.now();
-        self.stage = Stage::Started(call, now);
+        self.stage = Stage::Started(call);
         let deadline = now + timeout;
         core.enter(call, cx.waker(), deadline, timeout);
         match core.link {
@@ -302,19 +298,10 @@ impl<'c, T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exchange<'c
         Poll::Pending
     }
 
-    fn poll_started(
-        &mut self,
-        core: &mut Core,
-        cx: &mut Context<'_>,
-        call: CallId,
-        since: Instant,
-    ) -> Poll<Result<T, Error>> {
+    fn poll_started(&mut self, core: &mut Core, cx: &mut Context<'_>, call: CallId) -> Poll<Result<T, Error>> {
         if core.pump == Pump::Caller(call) && !core.connection.has_ended(call) {
-            // On TCP it was sent when it was started, so it does not matter that `since` is not now. On a serial line it
-            // may have waited for silence, or for a late reply, and is sent now.
-            let now = if core.is_serial { core.now() } else { since };
+            let now = core.now();
             if let Err(failure) = core.pump(cx, now, Some(call)) {
-                let now = core.now();
                 core.lose(failure, now);
             }
         }
@@ -386,7 +373,7 @@ impl<F> Exchange<'_, F> {
                 core.queue.leave(ticket);
                 core.grant();
             }
-            Stage::Started(call, _) => {
+            Stage::Started(call) => {
                 core.connection.cancel(call);
                 core.leave(call);
             }
@@ -397,7 +384,7 @@ impl<F> Exchange<'_, F> {
 impl<F> Drop for Exchange<'_, F> {
     #[inline]
     fn drop(&mut self) {
-        if matches!(self.stage, Stage::Queued(_) | Stage::Started(..)) {
+        if matches!(self.stage, Stage::Queued(_) | Stage::Started(_)) {
             let client = self.client;
             self.give_up(&mut client.shared.lock());
         }

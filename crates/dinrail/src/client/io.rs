@@ -34,16 +34,23 @@ impl Io {
         }
     }
 
+    /// Writes to a socket that can be written to, as nearly every one can, without asking the runtime; `None` to say
+    /// that it is to be [asked](Self::poll_write).
+    #[inline]
+    pub(super) fn try_write(&self, bytes: &[u8]) -> Option<usize> {
+        match self {
+            Self::Tcp(socket) => socket.try_write(bytes).ok(),
+            Self::Other(_) => None,
+        }
+    }
+
     #[inline]
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if let Some(written) = self.try_write(bytes) {
+            return Poll::Ready(Ok(written));
+        }
         match self {
-            Self::Tcp(socket) => {
-                // A socket that can be written to, as nearly every one can, is written to without asking the runtime.
-                if let Ok(written) = socket.try_write(bytes) {
-                    return Poll::Ready(Ok(written));
-                }
-                Pin::new(socket).poll_write(cx, bytes)
-            }
+            Self::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
             Self::Other(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }

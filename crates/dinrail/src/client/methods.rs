@@ -149,7 +149,7 @@ impl Client {
 
 /// Registers as they stand in a PDU, high byte first.
 fn values(wire: &[u8]) -> Vec<u16> {
-    wire.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect()
+    wire.as_chunks().0.iter().map(|pair| u16::from_be_bytes(*pair)).collect()
 }
 
 fn unanswered() -> Error {

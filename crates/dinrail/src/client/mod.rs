@@ -27,6 +27,7 @@ mod limit;
 mod maintenance;
 mod methods;
 mod options;
+mod pace;
 mod pool;
 mod queue;
 mod records;
@@ -53,14 +54,15 @@ use crate::transport::{Burst, Connect, Stream, Tcp};
 
 /// A client of one server, gateway or serial line. Clones share the connection.
 #[derive(Clone)]
+#[repr(C)] // what every call looks at stands first
 pub struct Client {
     shared: Arc<Shared>,
+    timeout: Duration,
+    unit: UnitId,
+    retry: Retry,
     framing: Framing,
     /// Counts the handles.
     _handle: Arc<Handle>,
-    unit: UnitId,
-    timeout: Duration,
-    retry: Retry,
     limit: Option<RateLimit>,
     /// How many requests may be unanswered at a time.
     depth: usize,

@@ -18,7 +18,8 @@ pub const MAX_DEPTH: usize = super::core::SLOTS;
 pub struct Options {
     /// The unit that calls go to, unless [`Client::unit`](super::Client::unit) says otherwise. Default 1.
     pub unit: UnitId,
-    /// How long an answer may take, counted from when the request was sent. Default 1 s.
+    /// How long an answer may take, counted from when the request was sent. Calls that follow one another quickly on one
+    /// connection may be given up to an eighth, 250 ms at most, later. Default 1 s.
     pub timeout: Duration,
     /// How many requests may be unanswered at a time, 1 to 16; always 1 on framings without a transaction id. Default 1, since some
     /// devices break with more.

@@ -344,6 +344,36 @@ async fn bytes_that_begin_with_no_function_code_are_not_sent() {
     assert_eq!(peer.try_asked().await, None);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_busy_client_gives_up_no_sooner_than_after_the_timeout_and_hardly_later() {
+    for (timeout, pause) in [(800, 0), (800, 3), (800, 99), (800, 150), (40, 1), (10_000, 20)] {
+        let timeout = Duration::from_millis(timeout);
+        let (client, mut peer) = pipe(Options::default().with_timeout(timeout));
+        for calls in [1, 2, 3, 40] {
+            let answers = async {
+                for _ in 0..calls {
+                    let asked = peer.asked().await;
+                    peer.send(&asked.registers(0)).await;
+                }
+                peer.asked().await
+            };
+            let asks = async {
+                for _ in 0..calls {
+                    client.read_holding_registers(7, 1).await.expect("an answer");
+                    sleep(Duration::from_millis(pause)).await;
+                }
+                let since = tokio::time::Instant::now();
+                (client.read_holding_registers(7, 1).await, since.elapsed())
+            };
+            let ((result, waited), _) = tokio::join!(asks, answers);
+            assert!(result.is_err_and(|error| error.is_timeout()), "nobody answered the last");
+            // The runtime's timers are up to a millisecond late.
+            let latest = timeout + (timeout / 8).min(Duration::from_millis(250)) + Duration::from_millis(2);
+            assert!(waited >= timeout && waited <= latest, "{waited:?} with {timeout:?} after {calls} calls");
+        }
+    }
+}
+
 /// Servers in memory that answer, and close a connection after ten seconds.
 struct ClosesAfterTenSeconds;
 
