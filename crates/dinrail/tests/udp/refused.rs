@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use dinrail::client::{Options, Retry};
+use dinrail::client::{Backoff, Options, Retry};
 use dinrail::transport::Udp;
 use dinrail::{Client, Error};
 use tokio::net::UdpSocket;
@@ -35,7 +35,8 @@ async fn s001_30_a_port_that_nobody_listens_on_ends_the_call_at_once() {
 
 #[tokio::test]
 async fn s001_30_refusals_are_no_storm() {
-    let client = connect(dead_end().await, patient()).await;
+    let exactly = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
+    let client = connect(dead_end().await, patient().with_reconnect(exactly)).await;
     let since = Instant::now();
     for _ in 0..6 {
         soon(client.read_holding_registers(0, 1)).await.expect_err("nobody listens");
