@@ -117,6 +117,11 @@ impl<S: Service, M: Medium> Server<S, M> {
         self.inner.statistics()
     }
 
+    /// How long it has been running; `None` when it does not run.
+    pub fn uptime(&self) -> Option<Duration> {
+        self.inner.uptime()
+    }
+
     /// What FC 8, 11 and 12 report, where the server answers them: see [`Options::diagnostics`].
     pub fn diagnostics(&self) -> Diagnostics {
         self.inner.diagnostics()

@@ -223,6 +223,11 @@ impl<S: Service, M: Medium> Server<S, M> {
         self.shared().map(|shared| shared.statistics()).unwrap_or_default()
     }
 
+    /// How long it has been running; `None` when it does not run.
+    pub fn uptime(&self) -> Option<Duration> {
+        self.shared().filter(|shared| !shared.is_stopping()).map(|shared| shared.now())
+    }
+
     /// What FC 8, 11 and 12 report, where the server answers them: see [`Options::diagnostics`].
     pub fn diagnostics(&self) -> Diagnostics {
         self.diagnostics.clone()

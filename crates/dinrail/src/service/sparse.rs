@@ -30,6 +30,23 @@ impl Sparse {
         }
     }
 
+    /// Sets values from `address` on where there are addresses for all of them, in any area, at once; for the bit areas,
+    /// everything but 0 is on.
+    ///
+    /// # Errors
+    /// [`ExceptionCode::IllegalDataAddress`] when one of the addresses is not there; nothing is set then.
+    pub fn update(&self, area: Area, address: u16, values: &[u16]) -> Result<(), ExceptionCode> {
+        let mut cells = self.write();
+        let keys = (address..=u16::MAX).take(values.len()).map(|address| (area, address));
+        if usize::from(address) + values.len() > 0x1_0000 || !keys.clone().all(|key| cells.contains_key(&key)) {
+            return Err(ExceptionCode::IllegalDataAddress);
+        }
+        for (key, value) in keys.zip(values) {
+            cells.insert(key, if area.is_bits() { u16::from(*value != 0) } else { *value });
+        }
+        Ok(())
+    }
+
     /// Takes addresses out of the store.
     pub fn remove(&self, area: Area, addresses: std::ops::RangeInclusive<u16>) {
         self.write().retain(|(at, address), _| *at != area || !addresses.contains(address));

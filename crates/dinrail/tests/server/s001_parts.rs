@@ -177,6 +177,26 @@ async fn s001_24_a_block_that_fails_is_0x04_and_gaps_are_0x02() {
     assert_eq!(client.read_holding_registers(11, 1).await.unwrap(), [2], "nothing was written");
 }
 
+#[test]
+fn a_store_with_gaps_is_updated_as_a_whole_or_not_at_all() {
+    let sparse = Sparse::new();
+    sparse.set(Area::InputRegister, 10, &[1, 2]);
+    sparse.set(Area::DiscreteInput, 65535, &[0]);
+    sparse.update(Area::InputRegister, 10, &[3, 4]).unwrap();
+    sparse.update(Area::DiscreteInput, 65535, &[7]).unwrap();
+    assert_eq!(sparse.value(Area::DiscreteInput, 65535), Some(1), "a bit is 0 or 1");
+    for (area, address, values) in [
+        (Area::InputRegister, 11, &[8, 8][..]),
+        (Area::InputRegister, 9, &[8, 8]),
+        (Area::HoldingRegister, 10, &[8]),
+        (Area::DiscreteInput, 65535, &[0, 0]),
+    ] {
+        assert_eq!(sparse.update(area, address, values), Err(ExceptionCode::IllegalDataAddress), "{area} {address}");
+    }
+    assert_eq!((10..13).map(|at| sparse.value(Area::InputRegister, at)).collect::<Vec<_>>(), [Some(3), Some(4), None]);
+    assert_eq!(sparse.value(Area::DiscreteInput, 65535), Some(1), "nothing was done");
+}
+
 #[tokio::test]
 async fn s001_26_a_store_counts_from_0_and_has_65536_zeros() {
     let memory = Memory::new();

@@ -126,6 +126,7 @@ async fn s004_4_or_what_can_start_does() {
     let error = status[1].error.as_ref().expect("why it does not run").to_string();
     assert!(error.contains(&busy.to_string()), "{error}");
     assert!(status[0].error.is_none());
+    assert_eq!(status.iter().map(|server| server.uptime.is_some()).collect::<Vec<_>>(), [true, false, true]);
 
     drop(listener);
     assert!(manager.start_what_can().await.is_empty(), "it is tried again");

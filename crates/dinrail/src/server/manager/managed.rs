@@ -22,6 +22,7 @@ pub(super) trait Managed: Send + Sync {
     /// As [`Status::address`].
     fn address(&self) -> String;
     fn statistics(&self) -> Statistics;
+    fn uptime(&self) -> Option<Duration>;
     fn active_connections(&self) -> usize;
 }
 
@@ -49,6 +50,10 @@ impl<S: Service, M: Medium> Managed for Server<S, M> {
 
     fn statistics(&self) -> Statistics {
         self.statistics()
+    }
+
+    fn uptime(&self) -> Option<Duration> {
+        self.uptime()
     }
 
     fn active_connections(&self) -> usize {
@@ -111,6 +116,7 @@ impl Member {
             address: self.address(),
             running: self.is_running(),
             error: self.error().clone(),
+            uptime: self.server.uptime(),
             requests: statistics.requests,
             exceptions: statistics.exceptions,
             active_connections: self.server.active_connections(),

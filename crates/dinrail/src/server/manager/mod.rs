@@ -57,6 +57,8 @@ pub struct Status {
     pub running: bool,
     /// Why it does not run, if it could not be started.
     pub error: Option<Error>,
+    /// How long it has been running; `None` when it does not run.
+    pub uptime: Option<Duration>,
     /// Requests answered or silently dropped since it was started.
     pub requests: u64,
     /// Requests answered with an exception since it was started.
