@@ -1,0 +1,204 @@
+//! S001-28: one conversation over every transport and every framing, with the asynchronous and the blocking server, and with
+//! the asynchronous and the blocking client.
+#![allow(missing_docs)]
+#![cfg(all(target_os = "linux", feature = "serial", feature = "tls"))]
+
+#[path = "../serial/bus.rs"]
+#[allow(dead_code)]
+mod bus;
+#[path = "../tls/pki.rs"]
+#[allow(dead_code)]
+mod pki;
+
+use std::time::Duration;
+
+use dinrail::client::{Backoff, Options};
+use dinrail::service::{BoxService, DeviceIdentity, Memory, Service as _};
+use dinrail::transport::{Endpoint, TlsOptions};
+use dinrail::{Client, ExceptionCode, FunctionCode, Server, blocking};
+
+use self::bus::Bus;
+use self::pki::Pki;
+
+/// What is said, with `.await` behind each call or without.
+macro_rules! converse {
+    ($client:expr $(, $wait:tt)*) => {{
+        let client = $client;
+        client.write_coil(3, true)$(.$wait)*.expect("FC 5");
+        client.write_coils(8, &[true, false, true])$(.$wait)*.expect("FC 15");
+        let coils = client.read_coils(3, 8)$(.$wait)*.expect("FC 1");
+        assert_eq!(coils, [true, false, false, false, false, true, false, true]);
+        assert_eq!(client.read_discrete_inputs(0, 2)$(.$wait)*.expect("FC 2"), [false; 2]);
+        client.write_register(0, 0x7B7D)$(.$wait)*.expect("FC 6");
+        let many: Vec<u16> = (0..123).map(|value| value * 529).collect();
+        client.write_registers(1, &many)$(.$wait)*.expect("FC 16");
+        let registers = client.read_holding_registers(0, 124)$(.$wait)*.expect("FC 3");
+        assert_eq!((registers[0], &registers[1..]), (0x7B7D, &many[..]));
+        assert_eq!(client.read_input_registers(0, 125)$(.$wait)*.expect("FC 4"), [0; 125]);
+        client.mask_write_register(0, 0xFF00, 0x0011)$(.$wait)*.expect("FC 22");
+        let read = client.read_write_registers(0, 1, 200, &[5, 6])$(.$wait)*.expect("FC 23");
+        assert_eq!(read, [0x7B11]);
+        let identity = client.read_device_identification(dinrail::proto::pdu::device_id::ReadDeviceId::Basic);
+        assert_eq!(identity$(.$wait)*.expect("FC 43")[&0], b"ACME");
+        let refused = client.read_holding_registers(999, 2)$(.$wait)*.expect_err("it ends there");
+        assert_eq!(refused.exception(), Some(ExceptionCode::IllegalDataAddress));
+        let custom = FunctionCode::new(0x42).expect("a code");
+        let unknown = client.custom(custom, &[])$(.$wait)*.expect_err("nobody knows it");
+        assert_eq!(unknown.exception(), Some(ExceptionCode::IllegalFunction));
+        for value in 0..20 {
+            client.write_register(7, value)$(.$wait)*.expect("FC 6");
+            assert_eq!(client.read_holding_registers(7, 1)$(.$wait)*.expect("FC 3"), [value]);
+        }
+    }};
+}
+
+fn service() -> BoxService {
+    Memory::with_sizes(1000, 1000, 1000, 1000).with_identity(DeviceIdentity::new("ACME", "M1", "1.0")).boxed()
+}
+
+/// Where the server listens, and where the client connects once it knows where that is.
+struct Place {
+    listen: Endpoint,
+    /// `None` for where the server says that it is.
+    connect: Option<Endpoint>,
+    /// What the client trusts.
+    pki: Option<Pki>,
+    /// What joins the ports.
+    _bus: Option<Bus>,
+}
+
+impl Place {
+    fn network(url: &str) -> Self {
+        Self { listen: url.parse().expect(url), connect: None, pki: None, _bus: None }
+    }
+
+    fn tls(url: &str) -> Self {
+        let pki = Pki::new();
+        let tls = TlsOptions::new(pki.path("server.pem"), pki.path("server.key")).with_client_ca(pki.path("ca.pem"));
+        let listen = url.parse::<Endpoint>().expect(url).with_server_tls(tls.load().expect("the files are right"));
+        Self { listen, connect: None, pki: Some(pki), _bus: None }
+    }
+
+    fn serial(scheme: &str) -> Self {
+        let bus = Bus::new(2);
+        let [listen, connect] = [0, 1].map(|port| {
+            let url = format!("{scheme}://{}?baud=115200", bus.port(port));
+            url.parse().expect("a port")
+        });
+        Self { listen, connect: Some(connect), pki: None, _bus: Some(bus) }
+    }
+
+    fn client_of(&self, local: Endpoint) -> Endpoint {
+        let endpoint = self.connect.clone().unwrap_or(local);
+        match &self.pki {
+            None => endpoint,
+            Some(pki) => endpoint.map_tls(|tls| {
+                tls.with_ca(pki.path("ca.pem")).with_certificate(pki.path("operator.pem"), pki.path("operator.key"))
+            }),
+        }
+    }
+}
+
+fn options() -> Options {
+    let at_once = Backoff::new(Duration::from_millis(10), Duration::from_millis(50));
+    Options::default().with_timeout(Duration::from_secs(5)).with_reconnect(at_once)
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
+}
+
+/// Both clients talk, and find a server again that was away.
+fn talk(place: &Place, local: Endpoint, restart: impl Fn()) {
+    let endpoint = place.client_of(local);
+    let runtime = runtime();
+    let client = runtime.block_on(Client::connect_with(endpoint.clone(), options())).expect("it connects");
+    runtime.block_on(async { converse!(&client, await) });
+    runtime.block_on(async {
+        let tasks: Vec<_> = (0..4u16).map(|task| tokio::spawn(cross_talk(client.clone(), 300 + task))).collect();
+        for task in tasks {
+            task.await.expect("nobody gets another's answer");
+        }
+    });
+    restart();
+    runtime.block_on(async {
+        // What was lost with the old connection may be told once.
+        if client.read_coils(0, 1).await.is_err() {
+            client.read_coils(0, 1).await.expect("it finds the server again");
+        }
+    });
+    client.close();
+    // A serial port is one client's alone until it is closed.
+    drop((client, runtime));
+
+    let client = connect_blocking(endpoint);
+    converse!(&client);
+    client.close();
+}
+
+fn connect_blocking(endpoint: Endpoint) -> blocking::Client {
+    for _ in 0..100 {
+        match blocking::Client::connect_with(endpoint.clone(), options()) {
+            Ok(client) => return client,
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+    panic!("nobody closes {endpoint}");
+}
+
+async fn cross_talk(client: Client, address: u16) {
+    for value in 0..20 {
+        client.write_register(address, value).await.expect("FC 6");
+        assert_eq!(client.read_holding_registers(address, 1).await.expect("FC 3"), [value]);
+    }
+}
+
+/// Every server with every client, at one place.
+fn everybody(place: &Place) {
+    let runtime = runtime();
+    let server = Server::on(place.listen.clone(), service());
+    let local = runtime.block_on(server.start()).expect("it starts");
+    assert!(server.is_running());
+    // It comes back to where it was, not to another free port.
+    let again = std::sync::Mutex::new(None);
+    talk(place, local.clone(), || {
+        runtime.block_on(server.stop());
+        let server = Server::on(local.clone(), service());
+        runtime.block_on(server.start()).expect("it starts again");
+        *again.lock().expect("whole") = Some(server);
+    });
+    let again = again.into_inner().expect("whole").expect("it was started again");
+    runtime.block_on(again.stop());
+    drop(again);
+
+    let server = blocking::Server::on(place.listen.clone(), service());
+    let local = server.start().expect("it starts");
+    talk(place, local, || ());
+    server.stop().expect("it stops");
+    assert!(!server.is_running());
+}
+
+macro_rules! over {
+    ($($name:ident: $place:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            everybody(&$place);
+        }
+    )*};
+}
+
+over! {
+    s001_28_tcp: Place::network("tcp://127.0.0.1:0");
+    s001_28_udp: Place::network("udp://127.0.0.1:0");
+    s001_28_tls: Place::tls("tls://localhost:0");
+    s001_28_serial_rtu: Place::serial("rtu");
+    s001_28_serial_ascii: Place::serial("ascii");
+    s001_28_rtu_over_tcp: Place::network("rtu+tcp://127.0.0.1:0");
+    s001_28_ascii_over_tcp: Place::network("ascii+tcp://127.0.0.1:0");
+    s001_28_binary_over_tcp: Place::network("binary+tcp://127.0.0.1:0");
+    s001_28_rtu_over_udp: Place::network("rtu+udp://127.0.0.1:0");
+    s001_28_ascii_over_udp: Place::network("ascii+udp://127.0.0.1:0");
+    s001_28_rtu_over_tls: Place::tls("rtu+tls://localhost:0");
+    s001_28_bare_pdu_over_tls: Place::tls("pdu+tls://localhost:0");
+    s001_28_ipv6: Place::network("tcp://[::1]:0");
+}
