@@ -13,6 +13,8 @@ use super::shared::Shared;
 use super::tls::Handshakes;
 use super::{threads, udp};
 use crate::Error;
+#[cfg(feature = "tls")]
+use crate::proto::Framing;
 use crate::service::Service;
 use crate::transport::{Burst, Endpoint, Tcp, TcpListener, Udp};
 #[cfg(feature = "tls")]
@@ -117,7 +119,9 @@ async fn start_tls<S: Service>(
 ) -> Result<SocketAddr, Error> {
     let first = TcpListener::bind(address, &shared.options).await?;
     let local = first.local_addr().map_err(Error::from)?;
-    let wire = Wire::new(&shared.options, Burst::Never);
+    // A bare PDU does not always say where it ends; a record of TLS does, and comes whole.
+    let burst = if shared.options.framing == Framing::Pdu { Burst::EachRead } else { Burst::Never };
+    let wire = Wire::new(&shared.options, burst);
     let handshakes = Handshakes { service: service.clone(), tls: tls.clone(), wire };
     match shared.options.threads {
         None => drop(tokio::spawn(accept::run(first, handshakes, Listening::new(shared)))),

@@ -1,6 +1,6 @@
-//! S001-28: one conversation over every transport and every framing, with the asynchronous and the blocking server, and with
-//! the asynchronous and the blocking client.
-#![allow(missing_docs)]
+//! S001-28: one conversation with every function code, over every transport and every framing, with the asynchronous and
+//! the blocking server, and with the asynchronous and the blocking client.
+#![allow(missing_docs, clippy::unwrap_used)]
 #![cfg(all(target_os = "linux", feature = "serial", feature = "tls"))]
 
 #[path = "../serial/bus.rs"]
@@ -13,14 +13,28 @@ mod pki;
 use std::time::Duration;
 
 use dinrail::client::{Backoff, Options};
-use dinrail::service::{BoxService, DeviceIdentity, Memory, Service as _};
+use dinrail::proto::adu::{CustomLength, LengthRule};
+use dinrail::proto::pdu::device_id::ReadDeviceId;
+use dinrail::proto::pdu::diagnostics::Diagnostic;
+use dinrail::server::{self, DiagnosticsMode};
+use dinrail::service::{
+    BoxService, DeviceIdentity, ExceptionStatus, Failure, Fifos, Files, Memory, ServerId, Service as _,
+};
 use dinrail::transport::{Endpoint, TlsOptions};
 use dinrail::{Client, ExceptionCode, FunctionCode, Server, blocking};
 
 use self::bus::Bus;
 use self::pki::Pki;
 
-/// What is said, with `.await` behind each call or without.
+/// A function of one's own, and one that nobody knows; both say how long they are.
+const OWN: FunctionCode = FunctionCode::new(0x55).expect("between 1 and 127");
+const UNKNOWN: FunctionCode = FunctionCode::new(0x42).expect("between 1 and 127");
+static LENGTHS: &[CustomLength] = &[
+    CustomLength::new(OWN, LengthRule::ByteCountAt(1), LengthRule::ByteCountAt(1)),
+    CustomLength::new(UNKNOWN, LengthRule::Fixed(2), LengthRule::Fixed(2)),
+];
+
+/// What is said, with `.await` behind each call or without: every function code, in both of its directions.
 macro_rules! converse {
     ($client:expr $(, $wait:tt)*) => {{
         let client = $client;
@@ -38,13 +52,28 @@ macro_rules! converse {
         client.mask_write_register(0, 0xFF00, 0x0011)$(.$wait)*.expect("FC 22");
         let read = client.read_write_registers(0, 1, 200, &[5, 6])$(.$wait)*.expect("FC 23");
         assert_eq!(read, [0x7B11]);
-        let identity = client.read_device_identification(dinrail::proto::pdu::device_id::ReadDeviceId::Basic);
-        assert_eq!(identity$(.$wait)*.expect("FC 43")[&0], b"ACME");
+
+        assert_eq!(client.read_exception_status()$(.$wait)*.expect("FC 7"), 0x6D);
+        assert_eq!(client.report_server_id()$(.$wait)*.expect("FC 17"), b"\x11\xFFpump");
+        client.write_file_record(4, 1, &[0x06AF, 0x04BE])$(.$wait)*.expect("FC 21");
+        assert_eq!(client.read_file_record(4, 0, 4)$(.$wait)*.expect("FC 20"), [1, 0x06AF, 0x04BE, 4]);
+        assert_eq!(client.read_fifo_queue(0x04DE)$(.$wait)*.expect("FC 24"), [0x01B8, 0x1284]);
+        let identity = client.read_device_identification(ReadDeviceId::Basic)$(.$wait)*.expect("FC 43");
+        assert_eq!(identity[&0], b"ACME");
+
+        client.clear_diagnostic_counters()$(.$wait)*.expect("FC 8 / 10");
+        client.return_query_data(&[0x7D, 0x7B])$(.$wait)*.expect("FC 8 / 0");
+        let messages = client.diagnostic_counter(Diagnostic::SERVER_MESSAGE_COUNT)$(.$wait)*;
+        assert_eq!(messages.expect("FC 8 / 14"), 2);
+        let counted = client.comm_event_counter()$(.$wait)*.expect("FC 11");
+        let log = client.comm_event_log()$(.$wait)*.expect("FC 12");
+        assert_eq!((log.events, &log.log[..4]), (counted.events, &[0x80, 0x40, 0x80, 0x40][..]));
+
+        assert_eq!(client.custom(OWN, &[3, 1, 2, 3])$(.$wait)*.expect("FC 0x55"), [3, 3, 2, 1]);
+        let unknown = client.custom(UNKNOWN, &[0])$(.$wait)*.expect_err("nobody knows it");
+        assert_eq!(unknown.exception(), Some(ExceptionCode::IllegalFunction));
         let refused = client.read_holding_registers(999, 2)$(.$wait)*.expect_err("it ends there");
         assert_eq!(refused.exception(), Some(ExceptionCode::IllegalDataAddress));
-        let custom = FunctionCode::new(0x42).expect("a code");
-        let unknown = client.custom(custom, &[])$(.$wait)*.expect_err("nobody knows it");
-        assert_eq!(unknown.exception(), Some(ExceptionCode::IllegalFunction));
         for value in 0..20 {
             client.write_register(7, value)$(.$wait)*.expect("FC 6");
             assert_eq!(client.read_holding_registers(7, 1)$(.$wait)*.expect("FC 3"), [value]);
@@ -52,8 +81,25 @@ macro_rules! converse {
     }};
 }
 
+/// A device that has everything. Each is its own, so that the conversation begins anew.
 fn service() -> BoxService {
-    Memory::with_sizes(1000, 1000, 1000, 1000).with_identity(DeviceIdentity::new("ACME", "M1", "1.0")).boxed()
+    Memory::with_sizes(1000, 1000, 1000, 1000)
+        .with_part(ExceptionStatus::new(0x6D))
+        .with_part(ServerId::new([0x11]).with_additional("pump"))
+        .with_part(Files::new().with_file(4, [1, 2, 3, 4]))
+        .with_part(Fifos::new().with_queue(0x04DE, [0x01B8, 0x1284]).apart())
+        .with_identity(DeviceIdentity::new("ACME", "M1", "1.0"))
+        .with_function(OWN, reverse)
+        .boxed()
+}
+
+async fn reverse(mut data: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    data[1..].reverse();
+    Ok(data)
+}
+
+fn server_options() -> server::Options {
+    server::Options::default().with_diagnostics(DiagnosticsMode::Live).with_custom_lengths(LENGTHS)
 }
 
 /// Where the server listens, and where the client connects once it knows where that is.
@@ -101,7 +147,7 @@ impl Place {
 
 fn options() -> Options {
     let at_once = Backoff::new(Duration::from_millis(10), Duration::from_millis(50));
-    Options::default().with_timeout(Duration::from_secs(5)).with_reconnect(at_once)
+    Options::default().with_timeout(Duration::from_secs(5)).with_reconnect(at_once).with_custom_lengths(LENGTHS)
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -156,14 +202,14 @@ async fn cross_talk(client: Client, address: u16) {
 /// Every server with every client, at one place.
 fn everybody(place: &Place) {
     let runtime = runtime();
-    let server = Server::on(place.listen.clone(), service());
+    let server = Server::on(place.listen.clone(), service()).with_options(server_options());
     let local = runtime.block_on(server.start()).expect("it starts");
     assert!(server.is_running());
     // It comes back to where it was, not to another free port.
     let again = std::sync::Mutex::new(None);
     talk(place, local.clone(), || {
         runtime.block_on(server.stop());
-        let server = Server::on(local.clone(), service());
+        let server = Server::on(local.clone(), service()).with_options(server_options());
         runtime.block_on(server.start()).expect("it starts again");
         *again.lock().expect("whole") = Some(server);
     });
@@ -171,7 +217,7 @@ fn everybody(place: &Place) {
     runtime.block_on(again.stop());
     drop(again);
 
-    let server = blocking::Server::on(place.listen.clone(), service());
+    let server = blocking::Server::on(place.listen.clone(), service()).with_options(server_options());
     let local = server.start().expect("it starts");
     talk(place, local, || ());
     server.stop().expect("it stops");
@@ -199,6 +245,7 @@ over! {
     s001_28_rtu_over_udp: Place::network("rtu+udp://127.0.0.1:0");
     s001_28_ascii_over_udp: Place::network("ascii+udp://127.0.0.1:0");
     s001_28_rtu_over_tls: Place::tls("rtu+tls://localhost:0");
+    s001_28_ascii_over_tls: Place::tls("ascii+tls://localhost:0");
     s001_28_bare_pdu_over_tls: Place::tls("pdu+tls://localhost:0");
     s001_28_ipv6: Place::network("tcp://[::1]:0");
 }
