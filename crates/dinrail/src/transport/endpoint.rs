@@ -12,7 +12,7 @@ use super::tcp::PORT;
 use super::tls::PORT as TLS_PORT;
 use super::{Burst, Connect, Stream, Tcp, Udp};
 #[cfg(feature = "serial")]
-use super::{DataBits, Parity, Serial, StopBits};
+use super::{DataBits, Parity, Rts, Serial, StopBits};
 #[cfg(feature = "tls")]
 use super::{ServerTls, Tls};
 use crate::proto::Framing;
@@ -29,7 +29,7 @@ use crate::proto::Framing;
 /// | `binary+tcp://`, `pdu+tls://` and the like | framings of older pymodbus | as above |
 ///
 /// A serial port's settings stand behind a question mark: `rtu:///dev/ttyUSB0?baud=9600&parity=none&data=8&stop=2`, and
-/// `gap=5ms`, `strict=true`, `echo=true`, as the methods of [`Serial`] have them.
+/// `gap=5ms`, `strict=true`, `echo=true`, `rts=on` and `turnaround=1ms`, as the methods of [`Serial`] have them.
 ///
 /// ```
 /// use dinrail::transport::Endpoint;
@@ -66,17 +66,24 @@ impl fmt::Display for BadUrl {
 
 impl std::error::Error for BadUrl {}
 
+/// Asks the transport that it is.
+macro_rules! each {
+    ($endpoint:expr, $transport:ident => $answer:expr) => {
+        match $endpoint {
+            Endpoint::Tcp($transport) => $answer,
+            Endpoint::Udp($transport) => $answer,
+            #[cfg(feature = "tls")]
+            Endpoint::Tls($transport, _) => $answer,
+            #[cfg(feature = "serial")]
+            Endpoint::Serial($transport) => $answer,
+        }
+    };
+}
+
 impl Endpoint {
     /// How frames are laid on it.
     pub fn framing(&self) -> Framing {
-        match self {
-            Self::Tcp(tcp) => tcp.framing(),
-            Self::Udp(udp) => udp.framing(),
-            #[cfg(feature = "tls")]
-            Self::Tls(tls, _) => tls.framing(),
-            #[cfg(feature = "serial")]
-            Self::Serial(serial) => Connect::framing(serial),
-        }
+        each!(self, transport => Connect::framing(transport))
     }
 
     /// With this certificate and these rules, for a server on TLS. Nothing changes for other transports.
@@ -107,14 +114,7 @@ impl Connect for Endpoint {
     type Stream = AnyStream;
 
     async fn connect(&self) -> io::Result<AnyStream> {
-        Ok(match self {
-            Self::Tcp(tcp) => Box::new(tcp.connect().await?),
-            Self::Udp(udp) => Box::new(udp.connect().await?),
-            #[cfg(feature = "tls")]
-            Self::Tls(tls, _) => Box::new(tls.connect().await?),
-            #[cfg(feature = "serial")]
-            Self::Serial(serial) => Box::new(serial.connect().await?),
-        })
+        Ok(each!(self, transport => Box::new(transport.connect().await?)))
     }
 
     fn framing(&self) -> Framing {
@@ -122,30 +122,19 @@ impl Connect for Endpoint {
     }
 
     fn burst(&self) -> Burst {
-        match self {
-            Self::Tcp(tcp) => tcp.burst(),
-            Self::Udp(udp) => udp.burst(),
-            #[cfg(feature = "tls")]
-            Self::Tls(tls, _) => tls.burst(),
-            #[cfg(feature = "serial")]
-            Self::Serial(serial) => serial.burst(),
-        }
+        each!(self, transport => transport.burst())
     }
 
     fn byte_time(&self) -> Duration {
-        match self {
-            #[cfg(feature = "serial")]
-            Self::Serial(serial) => serial.byte_time(),
-            _ => Duration::ZERO,
-        }
+        each!(self, transport => transport.byte_time())
     }
 
     fn is_real_time(&self) -> bool {
-        match self {
-            #[cfg(feature = "serial")]
-            Self::Serial(serial) => serial.is_real_time(),
-            _ => false,
-        }
+        each!(self, transport => transport.is_real_time())
+    }
+
+    fn has_local_echo(&self) -> bool {
+        each!(self, transport => transport.has_local_echo())
     }
 }
 
@@ -167,7 +156,7 @@ impl fmt::Display for Endpoint {
 }
 
 /// The name of a framing in a URL; Modbus TCP's is never named.
-fn framing_name(framing: Framing) -> Option<&'static str> {
+pub(super) fn framing_name(framing: Framing) -> Option<&'static str> {
     match framing {
         Framing::Rtu => Some("rtu"),
         Framing::Ascii => Some("ascii"),
@@ -294,15 +283,21 @@ fn set(port: Serial, name: &str, value: &str) -> Result<Serial, &'static str> {
         ("stop", "1") => port.with_stop_bits(StopBits::One),
         ("stop", "2") => port.with_stop_bits(StopBits::Two),
         ("stop", _) => return Err("take stop=1 or stop=2"),
-        ("gap", _) => port.with_gap(parse_gap(value).ok_or("take a time such as gap=5ms or gap=1750us")?),
+        ("gap", _) => port.with_gap(parse_time(value).ok_or("take a time such as gap=5ms or gap=1750us")?),
         ("strict", _) => port.with_strict_timing(yes_or_no()?),
         ("echo", _) => port.with_local_echo(yes_or_no()?),
-        _ => return Err("there are baud, data, parity, stop, gap, strict and echo"),
+        ("rts", "on") => port.with_rts(Rts::On),
+        ("rts", "off") => port.with_rts(Rts::Off),
+        ("rts", _) => return Err("take rts=on or rts=off: what the line is while this side sends"),
+        ("turnaround", _) => {
+            port.with_turnaround(parse_time(value).ok_or("take a time such as turnaround=1ms or turnaround=500us")?)
+        }
+        _ => return Err("there are baud, data, parity, stop, gap, strict, echo, rts and turnaround"),
     })
 }
 
 #[cfg(feature = "serial")]
-fn parse_gap(text: &str) -> Option<Duration> {
+fn parse_time(text: &str) -> Option<Duration> {
     let units = [("us", 1), ("µs", 1), ("ms", 1_000), ("s", 1_000_000)];
     let (number, unit) = units.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;
     let microseconds = number.parse::<f64>().ok()? * f64::from(*unit);
@@ -342,6 +337,10 @@ mod tests {
                 "rtu:///dev/ttyUSB0?gap=1.75ms&strict&echo=true&data=8",
                 "rtu:///dev/ttyUSB0?gap=1.75ms&strict=true&echo=true",
             ),
+            #[cfg(feature = "serial")]
+            ("rtu:///dev/ttyUSB0?rts=off&turnaround=500us", "rtu:///dev/ttyUSB0?rts=off&turnaround=500µs"),
+            #[cfg(feature = "serial")]
+            ("binary:///dev/ttyUSB0?rts=on", "binary:///dev/ttyUSB0?rts=on"),
         ];
         for (input, meant) in table {
             let endpoint: Endpoint = input.parse().expect(input);

@@ -3,6 +3,9 @@
 //! [`Connect`] makes the client's end of a stream, [`Listener`] the server's. Implement them to run over a transport of
 //! your own.
 
+#[macro_use]
+mod forward;
+
 mod address;
 mod endpoint;
 mod faulty;

@@ -11,8 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::shaped::{Piece, Shape, Shaped};
-use super::{Burst, Connect, Direction, Listener, Stream};
-use crate::proto::Framing;
+use super::{Connect, Direction, Listener, Stream};
 use crate::service::Peer;
 
 /// What changes the bytes.
@@ -67,21 +66,7 @@ impl<T: Connect> Connect for Rewrite<T> {
         Ok(self.wrap(self.inner.connect().await?))
     }
 
-    fn framing(&self) -> Framing {
-        self.inner.framing()
-    }
-
-    fn burst(&self) -> Burst {
-        self.inner.burst()
-    }
-
-    fn byte_time(&self) -> Duration {
-        self.inner.byte_time()
-    }
-
-    fn is_real_time(&self) -> bool {
-        self.inner.is_real_time()
-    }
+    forward_connect!(inner);
 }
 
 impl<T: fmt::Display> fmt::Display for Rewrite<T> {
@@ -98,9 +83,7 @@ impl<T: Listener> Listener for Rewrite<T> {
         Ok((self.wrap(stream), peer))
     }
 
-    fn burst(&self) -> Burst {
-        self.inner.burst()
-    }
+    forward_listener!(inner);
 }
 
 impl<T: fmt::Debug> fmt::Debug for Rewrite<T> {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use dinrail::client::{Client, Options};
 use dinrail::proto::Framing;
-use dinrail::transport::Serial;
+use dinrail::transport::{Endpoint, Serial, Tap, Trace};
 use dinrail::{Server, blocking, server};
 
 use crate::bus::{Bus, Manner, frame, rtu};
@@ -55,6 +55,30 @@ async fn a_reply_may_come_in_pieces_with_pauses_as_usb_adapters_make_them() {
         assert_eq!(read.expect("an answer"), [0xABCD], "cut at {cut}");
     }
     assert_eq!(client.stats().noise, 0);
+}
+
+/// What comes back of a write looks as its reply does.
+#[tokio::test]
+async fn the_echo_of_a_line_is_no_answer_whoever_names_the_port() {
+    let echo = Manner { echo: true, ..Manner::default() };
+    for wrapped in [false, true] {
+        let mut bus = Bus::with_manner(1, echo);
+        let port: Endpoint = format!("rtu://{}?echo=true", bus.port(0)).parse().expect("a URL");
+        let client = match wrapped {
+            false => Client::connect_with(port, options()).await,
+            true => Client::connect_with(Tap::new(port, Trace::new()), options()).await,
+        };
+        let client = client.expect("the port opens");
+        let error = client.write_register(1, 2).await.expect_err("there is no device");
+        assert!(error.is_timeout(), "{error}");
+        assert_eq!(bus.hear(8).await, rtu(2, &[6, 0, 1, 0, 2]));
+        let device = async {
+            bus.hear(8).await;
+            bus.say(&rtu(2, &[6, 0, 1, 0, 3]));
+        };
+        let (written, ()) = tokio::join!(client.write_register(1, 3), device);
+        written.expect("there is one now");
+    }
 }
 
 #[tokio::test]

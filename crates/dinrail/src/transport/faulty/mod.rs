@@ -16,8 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub use self::faults::Faults;
 use super::shaped::{Piece, Shape, Shaped};
-use super::{Burst, Connect, Direction, Listener, Stream};
-use crate::proto::Framing;
+use super::{Connect, Direction, Listener, Stream};
 use crate::service::Peer;
 
 /// How far apart the pieces of a split write are.
@@ -70,21 +69,7 @@ impl<T: Connect> Connect for Faulty<T> {
         Ok(self.spoil(self.inner.connect().await?))
     }
 
-    fn framing(&self) -> Framing {
-        self.inner.framing()
-    }
-
-    fn burst(&self) -> Burst {
-        self.inner.burst()
-    }
-
-    fn byte_time(&self) -> Duration {
-        self.inner.byte_time()
-    }
-
-    fn is_real_time(&self) -> bool {
-        self.inner.is_real_time()
-    }
+    forward_connect!(inner);
 }
 
 impl<T: fmt::Display> fmt::Display for Faulty<T> {
@@ -101,9 +86,7 @@ impl<T: Listener> Listener for Faulty<T> {
         Ok((self.spoil(stream), peer))
     }
 
-    fn burst(&self) -> Burst {
-        self.inner.burst()
-    }
+    forward_listener!(inner);
 }
 
 /// A stream that is a bad line.

@@ -13,6 +13,7 @@ pub use self::direction::Rts;
 pub(crate) use self::fault::is_port_fault;
 pub use self::port::SerialPort;
 
+use super::endpoint::framing_name;
 use super::{Burst, Connect};
 use crate::proto::Framing;
 
@@ -289,7 +290,7 @@ impl Connect for Serial {
 /// As a URL: what differs from the default stands behind the question mark.
 impl fmt::Display for Serial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.framing == Framing::Ascii { "ascii" } else { "rtu" };
+        let scheme = framing_name(self.framing).unwrap_or("rtu");
         write!(f, "{scheme}://{}", self.path)?;
         let mut separator = '?';
         let mut setting = |name: &str, value: &dyn fmt::Display| {

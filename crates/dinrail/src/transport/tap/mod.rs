@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -88,21 +88,7 @@ impl<T: Connect> Connect for Tap<T> {
         Ok(Tapped::over(stream, link, self.sink.clone()))
     }
 
-    fn framing(&self) -> Framing {
-        self.inner.framing()
-    }
-
-    fn burst(&self) -> Burst {
-        self.inner.burst()
-    }
-
-    fn byte_time(&self) -> Duration {
-        self.inner.byte_time()
-    }
-
-    fn is_real_time(&self) -> bool {
-        self.inner.is_real_time()
-    }
+    forward_connect!(inner);
 }
 
 impl<T: fmt::Display> fmt::Display for Tap<T> {
@@ -123,9 +109,7 @@ impl<T: Listener> Listener for Tap<T> {
         Ok((Tapped::over(stream, link, self.sink.clone()), peer))
     }
 
-    fn burst(&self) -> Burst {
-        self.inner.burst()
-    }
+    forward_listener!(inner);
 }
 
 impl<T: fmt::Debug> fmt::Debug for Tap<T> {
