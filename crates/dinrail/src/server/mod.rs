@@ -17,6 +17,7 @@
 
 mod accept;
 mod connection;
+mod descriptors;
 mod diagnostics;
 mod entry;
 mod event_loop;

@@ -17,6 +17,7 @@ use tokio::runtime::{Builder, Runtime};
 #[cfg(feature = "tls")]
 use super::accept::Place;
 use super::accept::{self, Listening, Tasks};
+use super::descriptors;
 use super::event_loop::{self, Acceptor};
 use super::line::Wire;
 use super::shared::Shared;
@@ -42,6 +43,7 @@ pub(super) fn spawn<S: Service>(
         if shared.options.rate.is_some() || !wire.is_plain_tcp() {
             let listener = adopt(socket, &runtime, &shared)?;
             thread::Builder::new().name(name).spawn(move || {
+                descriptors::make_room(shared.options.max_connections);
                 runtime.block_on(async {
                     accept::run(listener, Tasks { service, wire }, listening).await;
                     shared.until_stopped().await;
@@ -101,6 +103,7 @@ pub(super) fn spawn_tasks(
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let listener = adopt(socket, &runtime, &shared)?;
         thread::Builder::new().name(format!("{}-{number}", shared.options.name)).spawn(move || {
+            descriptors::make_room(shared.options.max_connections);
             runtime.block_on(async {
                 accept::run(listener, place, listening).await;
                 shared.until_stopped().await;

@@ -37,6 +37,11 @@ impl Acceptor {
         Self { listener, keep_alive, ready: true, paused_until: None, gate }
     }
 
+    /// How many connections may be open at once.
+    pub(super) fn max_connections(&self) -> usize {
+        self.gate.shared().options.max_connections
+    }
+
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         registry.register(&mut self.listener, token, Interest::READABLE)
     }

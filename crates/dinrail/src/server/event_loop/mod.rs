@@ -24,6 +24,7 @@ pub(super) use self::remote::Remote;
 use self::remote::{COMMANDS, Command};
 use self::socket::{Socket, TURN};
 use super::connection::{self, Known, Left, Line, Progress};
+use super::descriptors;
 use super::entry::Keeper;
 use crate::service::Service;
 
@@ -79,6 +80,9 @@ impl<S: Service> Loop<S> {
         // Callbacks may start tasks, and find the runtime that this server has.
         let runtime = self.runtime.clone();
         let _inside = runtime.enter();
+        if let Some(acceptor) = &self.acceptor {
+            descriptors::make_room(acceptor.max_connections());
+        }
         let mut events = Events::with_capacity(EVENTS);
         // Connections whose turn was over before they had read everything.
         let mut again: Vec<usize> = Vec::new();
