@@ -10,19 +10,25 @@ use dinrail::service::{
 };
 use dinrail::transport::{Endpoint, ServerTls};
 
-use crate::config::{Cells, Server, Store};
+use crate::config::{Cells, Invalid, Server, Store};
 use crate::read_only::ReadOnly;
 
 /// What a file asks for, checked. [`Servers`](crate::Servers) runs it. Its `Display` is a summary, a line a server.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Plan {
     pub(crate) servers: Vec<ServerPlan>,
+    pub(crate) warnings: Option<Invalid>,
 }
 
 impl Plan {
     /// How many servers it has.
     pub fn count(&self) -> usize {
         self.servers.len()
+    }
+
+    /// What is odd in the file, if anything is.
+    pub fn warnings(&self) -> Option<&Invalid> {
+        self.warnings.as_ref()
     }
 
     pub(crate) fn server(&self, name: &str) -> Option<&ServerPlan> {
@@ -54,6 +60,8 @@ pub(crate) struct ServerPlan {
     pub(crate) server_id: Option<ServerId>,
     pub(crate) identity: Option<DeviceIdentity>,
     pub(crate) rules: Option<Rules>,
+    /// The text of the file that the rules are from.
+    pub(crate) rules_text: Option<Arc<str>>,
 }
 
 #[derive(Clone, Debug)]
@@ -89,6 +97,7 @@ impl ServerPlan {
             exception_status: None,
             identity: None,
             rule: None,
+            rules: None,
             ..section.clone()
         };
         listening(&self.section) == listening(&other.section)
@@ -96,7 +105,7 @@ impl ServerPlan {
 
     /// Whether another one answers in the same way.
     pub(crate) fn answers_like(&self, other: &Self) -> bool {
-        self.section == other.section && self.store.is_same(&other.store)
+        self.section == other.section && self.store.is_same(&other.store) && self.rules_text == other.rules_text
     }
 
     /// What answers, from this data.
@@ -139,8 +148,8 @@ impl StorePlan {
             self.cells.iter().for_each(|cells| store.set(cells.area, cells.first, &cells.values));
             return store.boxed();
         }
-        let size = self.section.size.as_ref().map_or(0x1_0000, |size| size.value as usize);
-        let store = Memory::with_sizes(size, size, size, size);
+        let [co, di, hr, ir] = self.section.sizes();
+        let store = Memory::with_sizes(co, di, hr, ir);
         for Cells { area, first, values, .. } in self.cells.iter() {
             store.set(*area, *first, values).expect("the check has compared them with the size");
         }

@@ -95,13 +95,8 @@ impl Servers {
     /// # Errors
     /// As [`start`](Self::start).
     pub async fn start_with(plan: Plan, hooks: Option<Arc<dyn Hooks>>) -> Result<Self, Failed> {
-        let mut this = Self {
-            manager: Manager::new(),
-            plan: Plan { servers: Vec::new() },
-            data: Data::default(),
-            live: HashMap::new(),
-            hooks,
-        };
+        let mut this =
+            Self { manager: Manager::new(), plan: Plan::default(), data: Data::default(), live: HashMap::new(), hooks };
         for server in &plan.servers {
             let (live, built) = this.build(server);
             this.live.insert(server.name.clone(), live);

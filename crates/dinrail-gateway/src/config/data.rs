@@ -25,12 +25,50 @@ section! {
         hr: Named<Initial>,
         /// Input registers.
         ir: Named<Initial>,
-        /// How many addresses each area has, from 0 on; 65536 unless set. What is not listed is 0.
-        size: u32,
+        /// How many addresses each area has, from 0 on: one number for all, or { hr = 100, co = 16 }; 65536 unless set.
+        /// What is not listed is 0.
+        size: Size,
         /// Only the addresses that are listed exist; every other one is exception 0x02.
         partial: bool,
     }
 }
+
+section! {
+    /// How many addresses areas have.
+    Sizes {
+        /// Coils.
+        co: u32,
+        /// Discrete inputs.
+        di: u32,
+        /// Holding registers.
+        hr: u32,
+        /// Input registers.
+        ir: u32,
+    }
+}
+
+/// How many addresses areas have: all the same, or each its own.
+#[derive(Clone, Debug, PartialEq, JsonSchema)]
+#[schemars(untagged)]
+pub(crate) enum Size {
+    /// All areas.
+    All(u32),
+    /// Each area.
+    Each(Sizes),
+}
+
+impl Read for Size {
+    fn read(value: &Spanned<DeValue<'_>>, problems: &mut Problems) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::Integer(_) => u32::read(value, problems).map(Self::All),
+            DeValue::Table(_) => Sizes::read(value, problems).map(Self::Each),
+            _ => unexpected(value, "a number, or numbers by area as { hr = 100 }", problems),
+        }
+    }
+}
+
+/// As many as there can be.
+const WHOLE: usize = 0x1_0000;
 
 /// Values as they are written, each as text.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,18 +134,39 @@ impl Cells {
 }
 
 impl Store {
+    /// How many coils, discrete inputs, holding registers and input registers there are.
+    pub(crate) fn sizes(&self) -> [usize; 4] {
+        let within = |size: u32| (size as usize).min(WHOLE);
+        match self.size.as_deref() {
+            None => [WHOLE; 4],
+            Some(Size::All(size)) => [within(*size); 4],
+            Some(Size::Each(sizes)) => [&sizes.co, &sizes.di, &sizes.hr, &sizes.ir]
+                .map(|size| size.as_ref().map_or(WHOLE, |size| within(size.value))),
+        }
+    }
+
+    fn check_sizes(&self, problems: &mut Problems) {
+        let given: Vec<(u32, &Span, u32)> = match &self.size {
+            None => Vec::new(),
+            Some(At { value: Size::All(size), span }) => vec![(*size, span, 1)],
+            // A device may lack an area altogether.
+            Some(At { value: Size::Each(sizes), .. }) => {
+                let each = [&sizes.co, &sizes.di, &sizes.hr, &sizes.ir].into_iter().flatten();
+                each.map(|size| (size.value, &size.span, 0)).collect()
+            }
+        };
+        for (size, span, least) in given {
+            if !(least..=0x1_0000).contains(&size) {
+                let bounds = format!("{least} to 65536");
+                let problem = Problem::new(format!("an area cannot have {size} addresses"), span, bounds);
+                problems.add(problem.with_mend(format!("take a number from {least} to 65536")));
+            }
+        }
+    }
+
     /// What stands where at first. Everything that cannot be is said.
     pub(crate) fn cells(&self, problems: &mut Problems) -> Vec<Cells> {
-        let size = match &self.size {
-            Some(size) if !(1..=0x1_0000).contains(&size.value) => {
-                let problem =
-                    Problem::new(format!("an area cannot have {} addresses", size.value), &size.span, "1 to 65536");
-                problems.add(problem.with_mend("take a number from 1 to 65536"));
-                0x1_0000
-            }
-            Some(size) => size.value as usize,
-            None => 0x1_0000,
-        };
+        self.check_sizes(problems);
         if let (Some(size), Some(partial)) = (&self.size, &self.partial)
             && partial.value
         {
@@ -122,26 +181,30 @@ impl Store {
             (Area::HoldingRegister, &self.hr),
             (Area::InputRegister, &self.ir),
         ];
-        for (area, entries) in areas {
+        for ((area, entries), size) in areas.into_iter().zip(self.sizes()) {
             let Some(entries) = entries else { continue };
             let mut cells: Vec<_> =
                 entries.0.iter().filter_map(|(key, entry)| cells(area, key, entry, problems)).collect();
             cells.sort_by_key(|cells| cells.first);
             check_overlaps(&cells, problems);
             for beyond in cells.iter().filter(|cells| cells.end() > size) {
-                let title = format!(
-                    "{} values from {} end behind the last address, {}",
-                    beyond.values.len(),
-                    beyond.first,
-                    size - 1
-                );
-                let mend =
-                    if size < 0x1_0000 { "raise `size`, or write fewer" } else { "write fewer, or begin earlier" };
+                let title = match size {
+                    0 => format!("there are no addresses for {}", entries_of(beyond)),
+                    size => format!("{} end behind the last address, {}", entries_of(beyond), size - 1),
+                };
+                let mend = if size < WHOLE { "raise `size`, or write fewer" } else { "write fewer, or begin earlier" };
                 problems.add(Problem::new(title, &beyond.span, "ends too late").with_mend(mend));
             }
             all.extend(cells);
         }
         all
+    }
+}
+
+fn entries_of(cells: &Cells) -> String {
+    match cells.values.len() {
+        1 => format!("one value at {}", cells.first),
+        count => format!("{count} values from {}", cells.first),
     }
 }
 
@@ -198,7 +261,20 @@ fn cells(area: Area, key: &str, entry: &Entry<Initial>, problems: &mut Problems)
         match encode(data_type, &text.value) {
             Ok(registers) => values.extend(registers),
             Err(sentence) => {
-                problems.add(Problem::new(sentence, &text.span, "does not fit"));
+                let mut problem = Problem::new(sentence, &text.span, "does not fit");
+                if name.is_none() && !area.is_bits() && text.value.parse::<f64>().is_ok() {
+                    let wanted = if text.value.parse::<i16>().is_ok() {
+                        "i16"
+                    } else if text.value.parse::<i32>().is_ok() {
+                        "i32"
+                    } else if text.value.parse::<i64>().is_ok() {
+                        "i64"
+                    } else {
+                        "f32"
+                    };
+                    problem = problem.with_mend(format!("write its type with the address: \"{place}:{wanted}\""));
+                }
+                problems.add(problem);
                 return None;
             }
         }

@@ -6,6 +6,8 @@ mod kinds;
 mod problem;
 mod read;
 
+use std::fs::File as OnDisk;
+use std::io::Read as _;
 use std::path::Path;
 
 use schemars::generate::SchemaSettings;
@@ -33,6 +35,8 @@ macro_rules! section {
         }
 
         impl $crate::config::read::Read for $name {
+            const IS_TABLE: bool = true;
+
             fn read(
                 value: &toml::Spanned<toml::de::DeValue<'_>>,
                 problems: &mut $crate::config::problem::Problems,
@@ -116,6 +120,8 @@ section! {
         tls: Tls,
         /// Who may do what; what no rule allows is refused. Unless set everybody may do everything.
         rule: Vec<At<Rule>>,
+        /// A file of such rules, in place of them: as `dinrail serve --rules` takes it. Its path begins where this file is.
+        rules: String,
     }
 }
 
@@ -194,7 +200,7 @@ section! {
 /// Everything that is wrong with it.
 pub fn load(path: impl AsRef<Path>) -> Result<Plan, Invalid> {
     let path = path.as_ref();
-    let text = std::fs::read_to_string(path).map_err(|error| Invalid::unreadable(path, &error))?;
+    let text = text(path)?;
     let mut problems = Problems::default();
     let plan = parse(&text, &mut problems).and_then(|file| {
         let directory = path.parent().unwrap_or(Path::new(""));
@@ -202,8 +208,27 @@ pub fn load(path: impl AsRef<Path>) -> Result<Plan, Invalid> {
     });
     match plan {
         Some(plan) if problems.is_empty() => Ok(plan),
+        Some(plan) if !problems.has_errors() => Ok(Plan { warnings: Some(problems.of(path, text)), ..plan }),
         _ => Err(problems.of(path, text)),
     }
+}
+
+/// What the file holds, if that is text of a size that somebody can have meant.
+fn text(path: &Path) -> Result<String, Invalid> {
+    const LARGEST: u64 = 16 << 20;
+    let there = "name a file that is there and that this user may read";
+    let unreadable = |why: std::io::Error| Invalid::unreadable(path, &why.to_string(), there);
+    let mut bytes = Vec::new();
+    OnDisk::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(Invalid::unreadable(path, "it has more than 16 MiB", "name a TOML file that describes servers"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        let mend = "save the file as UTF-8, without which letters such as é have no meaning";
+        Invalid::unreadable(path, &format!("line {line} is no UTF-8 text"), mend)
+    })
 }
 
 /// The file as it is typed. What cannot be read of it is left out and said; of a file that is no TOML only that is said.

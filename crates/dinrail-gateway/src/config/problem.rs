@@ -19,11 +19,25 @@ pub(crate) struct Problem {
     /// Another place that it is about.
     other: Option<(Span, String)>,
     mend: Option<String>,
+    /// The file can be used for all that.
+    is_warning: bool,
 }
 
 impl Problem {
     pub(crate) fn new(title: impl Into<String>, span: &Span, label: impl Into<String>) -> Self {
-        Self { title: title.into(), span: span.clone(), label: label.into(), other: None, mend: None }
+        Self {
+            title: title.into(),
+            span: span.clone(),
+            label: label.into(),
+            other: None,
+            mend: None,
+            is_warning: false,
+        }
+    }
+
+    /// Something that is odd, and does not keep the file from being used.
+    pub(crate) fn warning(title: impl Into<String>, span: &Span, label: impl Into<String>) -> Self {
+        Self { is_warning: true, ..Self::new(title, span, label) }
     }
 
     pub(crate) fn with_other(mut self, span: &Span, label: impl Into<String>) -> Self {
@@ -61,6 +75,11 @@ impl Problems {
         self.spoiled.iter().any(|(spoiled, at)| spoiled == key && *at >= below.start)
     }
 
+    /// Whether anything keeps the file from being used.
+    pub(crate) fn has_errors(&self) -> bool {
+        self.all.iter().any(|problem| !problem.is_warning)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
@@ -72,7 +91,12 @@ impl Problems {
     }
 }
 
-/// A file that cannot be used: everything that is wrong with it. Its `Display` shows each problem as rustc does.
+/// What is shown of one file, at most: whoever has more to mend begins with these.
+const MOST_SHOWN: usize = 30;
+
+/// What is wrong with a file. As the error of [`load`](super::load) it is everything that keeps the file from being used, and
+/// what is odd besides; as [`Plan::warnings`](crate::Plan::warnings) only the latter. Its `Display` shows each problem as
+/// rustc does, the first 30 of them.
 #[derive(Clone, Debug)]
 pub struct Invalid {
     path: PathBuf,
@@ -82,28 +106,31 @@ pub struct Invalid {
 
 impl Invalid {
     /// A file that cannot even be read.
-    pub(crate) fn unreadable(path: &Path, why: &std::io::Error) -> Self {
-        let title = format!("cannot read {}: {why}", path.display());
-        let mend = "name a file that is there and that this user may read".to_owned();
-        let problem = Problem::new(title, &(0..0), "").with_mend(mend);
+    pub(crate) fn unreadable(path: &Path, why: &str, mend: &str) -> Self {
+        let problem = Problem::new(format!("cannot read {}: {why}", path.display()), &(0..0), "").with_mend(mend);
         Self { path: path.to_owned(), text: String::new(), problems: vec![problem] }
     }
 
-    /// How many problems there are; at least one.
+    /// How many problems there are, warnings left out: at least one in the error of [`load`](super::load).
     pub fn count(&self) -> usize {
-        self.problems.len()
+        self.problems.iter().filter(|problem| !problem.is_warning).count()
     }
 
     /// All problems as text, in colours for a terminal or without.
     pub fn render(&self, colours: bool) -> String {
         let renderer = if colours { Renderer::styled() } else { Renderer::plain() };
         let path = self.path.display().to_string();
-        let shown: Vec<_> = self.problems.iter().map(|problem| self.show(&renderer, &path, problem)).collect();
+        let first = self.problems.iter().take(MOST_SHOWN);
+        let mut shown: Vec<_> = first.map(|problem| self.show(&renderer, &path, problem)).collect();
+        if self.problems.len() > MOST_SHOWN {
+            shown.push(format!("... and {} more", self.problems.len() - MOST_SHOWN));
+        }
         shown.join("\n\n")
     }
 
     fn show(&self, renderer: &Renderer, path: &str, problem: &Problem) -> String {
-        let mut group = Group::with_title(Level::ERROR.primary_title(problem.title.as_str()));
+        let level = if problem.is_warning { Level::WARNING } else { Level::ERROR };
+        let mut group = Group::with_title(level.primary_title(problem.title.as_str()));
         if !self.text.is_empty() {
             let place = AnnotationKind::Primary.span(self.inside(&problem.span)).label(problem.label.as_str());
             let mut snippet = Snippet::source(self.text.as_str()).path(path).annotation(place);

@@ -47,6 +47,9 @@ impl<T: JsonSchema> JsonSchema for At<T> {
 
 /// What can be read from a value of the file.
 pub(crate) trait Read: Sized {
+    /// Whether it is written as a table.
+    const IS_TABLE: bool = false;
+
     /// The value, or `None` when it cannot be; what is wrong has been added to `problems` then.
     fn read(value: &Spanned<DeValue<'_>>, problems: &mut Problems) -> Option<Self>;
 }
@@ -171,6 +174,12 @@ impl<T: Read> Read for Vec<At<T>> {
     fn read(value: &Spanned<DeValue<'_>>, problems: &mut Problems) -> Option<Self> {
         match value.get_ref() {
             DeValue::Array(list) => Some(list.iter().filter_map(|item| read_at(item, problems)).collect()),
+            // `[server]` in place of `[[server]]`.
+            DeValue::Table(_) if T::IS_TABLE => {
+                let problem = Problem::new("expected a list of tables, found one table", &value.span(), "one table");
+                problems.add(problem.with_mend("write its name in two pairs of brackets, as [[server]]"));
+                None
+            }
             _ => unexpected(value, "a list", problems),
         }
     }

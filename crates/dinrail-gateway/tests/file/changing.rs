@@ -24,7 +24,7 @@ async fn ask(url: String, stop: Arc<AtomicBool>, replies: Arc<AtomicU64>) -> (u6
 }
 
 #[tokio::test]
-async fn a_reload_under_load_drops_no_connection_and_loses_no_reply() {
+async fn s004_13_a_reload_under_load_drops_no_connection_and_loses_no_reply() {
     let text = |round: u32| {
         let same = server("same", "store = { hr = { 0 = 1 } }");
         let data =
@@ -44,7 +44,7 @@ async fn a_reload_under_load_drops_no_connection_and_loses_no_reply() {
         }
     }
     let same = url(&servers, "same");
-    for round in 1..=10 {
+    for round in 1..=20 {
         // Between any two changes every client has asked, many times over.
         let until = replies.load(Ordering::SeqCst) + 200;
         while replies.load(Ordering::SeqCst) < until {

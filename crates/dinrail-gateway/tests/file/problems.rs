@@ -55,8 +55,14 @@ port = \"x\"
 fn s004_13_what_may_be_wrong_in_a_server() {
     let table = [
         ("store = { hr = { 65535 = [1, 2] } }", "2 values from 65535 end behind the last address, 65535"),
-        ("store = { size = 10, hr = { 10 = 1 } }", "1 values from 10 end behind the last address, 9"),
+        ("store = { size = 10, hr = { 10 = 1 } }", "one value at 10 end behind the last address, 9"),
         ("store = { size = 0 }", "an area cannot have 0 addresses"),
+        ("store = { size = 65537 }", "an area cannot have 65537 addresses"),
+        ("store = { size = { hr = 65537 } }", "an area cannot have 65537 addresses"),
+        ("store = { size = { hr = 10 }, hr = { \"5-14\" = 1 } }", "10 values from 5 end behind the last address, 9"),
+        ("store = { size = { co = 0 }, co = { 0 = 1 } }", "there are no addresses for one value at 0"),
+        ("store = { size = { xr = 1 } }", "unknown key `xr`"),
+        ("store = { size = \"10\" }", "expected a number, or numbers by area"),
         ("store = { size = 10, partial = true }", "a partial store has no size"),
         ("store = { hr = { \"0-9\" = 1, \"5-6\" = 2 } }", "addresses 5 to 6 are set twice"),
         ("store = { hr = { \"0-9\" = [1, 2, 3] } }", "3 values do not fill 10 addresses"),
@@ -81,6 +87,10 @@ fn s004_13_what_may_be_wrong_in_a_server() {
         ("fifos = { 70000 = [1] }", "\"70000\" is not a queue's pointer address"),
         ("identity = { objects = { 7 = \"x\" } }", "\"7\" is no object of one's own"),
         ("rule = [{ access = \"read\" }]", "the rule is for nobody"),
+        ("rule = { anyone = true }", "expected a list of tables, found one table"),
+        ("rules = \"no.toml\"", "cannot read "),
+        ("rules = \"dinrail.toml\"", "the rules in "),
+        ("rules = \"no.toml\"\nrule = [{ anyone = true, access = \"all\" }]", "the rules are said twice"),
         ("rule = [{ anyone = true }]", "`access` is missing"),
         ("rule = [{ anyone = true, role = \"x\", access = \"all\" }]", "the rule has a role and is for anyone"),
         ("rule = [{ anyone = true, access = \"all\", functions = 128 }]", "128 is no function code"),
@@ -102,13 +112,17 @@ fn s004_13_two_servers_in_each_others_way() {
     };
     let told = shown(1, &two("tcp://127.0.0.1:5020", "rtu+tcp://127.0.0.1:5020"));
     assert!(told.contains("are in each other's way") && told.contains("\"a\" listens here"), "{told}");
-    for other in ["tcp://127.0.0.1:5020", "tcp://0.0.0.0:5020"] {
+    let told = shown(1, &two("rtu:///dev/ttyS9?baud=9600", "ascii:///dev/ttyS9"));
+    assert!(told.contains("are in each other's way"), "{told}");
+    let taken = ["127.0.0.1", "0.0.0.0", "[::]", "localhost", "LOCALHOST"];
+    for other in taken.map(|host| format!("tcp://{host}:5020")).iter().map(String::as_str) {
         let told = shown(1, &two("tcp://127.0.0.1:5020", other));
         assert!(told.contains("give one of them another port"), "{told}");
     }
     for (one, other) in [
         ("tcp://127.0.0.1:5020", "udp://127.0.0.1:5020"),
         ("tcp://127.0.0.1:5020", "tcp://127.0.0.2:5020"),
+        ("tcp://0.0.0.0:5020", "tcp://[::1]:5020"),
         ("tcp://127.0.0.1:0", "tcp://127.0.0.1:0"),
     ] {
         load(&two(one, other)).unwrap();
@@ -130,8 +144,70 @@ fn s004_13_certificates_are_read_before_anything_starts() {
 fn s004_13_what_is_no_toml_and_what_is_nothing() {
     assert!(shown(1, "[[server]\n").contains("this is no TOML"));
     assert!(shown(1, "").contains("there is no [[server]]"));
+    assert!(shown(1, "[server]\nname = \"a\"\n").contains("two pairs of brackets"));
+    assert!(shown(1, &server("store = { hr = { 7 = -1 } }")).contains("write its type with the address: \"7:i16\""));
     let unreadable = dinrail_gateway::load("/nowhere/dinrail.toml").unwrap_err().to_string();
     assert!(unreadable.starts_with("error: cannot read /nowhere/dinrail.toml: "), "{unreadable}");
+}
+
+#[test]
+fn s004_13_what_is_no_text_and_what_is_too_much() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = directory.path().join("dinrail.toml");
+    let told = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        dinrail_gateway::load(&path).unwrap_err().to_string()
+    };
+    let latin = told(b"[[server]]\nname = \"Geb\xe4ude\"\n");
+    assert!(latin.contains("line 2 is no UTF-8 text") && latin.contains("save the file as UTF-8"), "{latin}");
+    assert!(told(&vec![b'\n'; (16 << 20) + 1]).contains("it has more than 16 MiB"));
+    let many = told("x = 1\n".repeat(2000).as_bytes());
+    assert!(many.len() < 100_000 && many.ends_with("more"), "{many}");
+    let directory = dinrail_gateway::load(directory.path()).unwrap_err().to_string();
+    assert!(directory.contains("cannot read") && directory.contains("name a file"), "{directory}");
+
+    // As editors of other systems save it.
+    let text = server("units = [1]");
+    for bytes in [text.replace('\n', "\r\n"), format!("\u{feff}{text}")] {
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(dinrail_gateway::load(&path).unwrap().count(), 1);
+    }
+    let marked = told(format!("\u{feff}{}", server("untis = [1]")).as_bytes());
+    assert!(marked.contains("4 | untis = [1]\n  | ^^^^^ not known here"), "{marked}");
+}
+
+#[test]
+fn s004_13_what_is_odd_is_said_and_served() {
+    let odd = [
+        (format!("[store.spare]\n{}", server("")), "warning: no server has the store \"spare\""),
+        (server("units = [1, \"5-9\", 7]"), "warning: unit 7 is named twice"),
+        (server("units = [\"1-5\", \"4-9\"]"), "warning: unit 4 is named twice"),
+    ];
+    for (text, title) in odd {
+        let plan = load(&text).unwrap();
+        let warnings = plan.warnings().expect(title);
+        assert_eq!(warnings.count(), 0, "none of them keeps it from being served");
+        let shown = warnings.to_string();
+        assert!(shown.starts_with(title) && shown.contains("= help: "), "{shown}");
+        let wrong = shown_besides(&text);
+        assert!(wrong.contains(title) && wrong.contains("error: unknown key `colour`"), "{wrong}");
+    }
+    assert!(load(&server("units = [1, 2, \"3-9\"]")).unwrap().warnings().is_none());
+}
+
+/// The same file with an error as well.
+fn shown_besides(text: &str) -> String {
+    shown(1, &format!("{text}colour = \"blue\"\n"))
+}
+
+#[test]
+fn a_file_of_many_servers_is_checked_in_no_time() {
+    let text: String = (0..2000)
+        .map(|n| format!("[[server]]\nname = \"s{n}\"\nlisten = \"tcp://127.0.0.1:{}\"\n", 10_000 + n))
+        .collect();
+    let began = std::time::Instant::now();
+    assert_eq!(load(&text).unwrap().count(), 2000);
+    assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
 }
 
 #[test]

@@ -143,6 +143,41 @@ async fn s004_13_limits_and_rules_are_each_servers_own() {
 }
 
 #[tokio::test]
+async fn s004_13_areas_may_have_sizes_of_their_own() {
+    let text = "[[server]]\nname = \"a\"\nlisten = \"tcp://127.0.0.1:0\"\n\
+                store = { size = { hr = 10, co = 0 }, hr = { 9 = 7 } }\n";
+    let servers = start(text).await;
+    let a = client(&servers, "a").await;
+    assert_eq!(a.read_holding_registers(9, 1).await.unwrap(), [7]);
+    assert_eq!(refused(a.read_holding_registers(9, 2).await), ExceptionCode::IllegalDataAddress);
+    assert_eq!(refused(a.read_coils(0, 1).await), ExceptionCode::IllegalDataAddress);
+    assert_eq!(a.read_input_registers(65535, 1).await.unwrap(), [0], "what is not named is whole");
+}
+
+#[tokio::test]
+async fn s004_13_rules_may_stand_in_a_file_of_their_own() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = directory.path().join("dinrail.toml");
+    let rules = |access: &str| {
+        let text = format!("[[rule]]\nanyone = true\naccess = \"{access}\"\n");
+        std::fs::write(directory.path().join("roles.toml"), text).unwrap();
+    };
+    let text = "[[server]]\nname = \"a\"\nlisten = \"tcp://127.0.0.1:0\"\nrules = \"roles.toml\"\n";
+    std::fs::write(&path, text).unwrap();
+    rules("read");
+    let mut servers = Servers::start(dinrail_gateway::load(&path).unwrap()).await.unwrap();
+    let a = client(&servers, "a").await;
+    assert_eq!(a.read_coils(0, 1).await.unwrap(), [false]);
+    assert_eq!(refused(a.write_coil(0, true).await), ExceptionCode::IllegalFunction);
+
+    assert!(servers.change(dinrail_gateway::load(&path).unwrap()).await.unwrap().is_empty());
+    rules("all");
+    let changes = servers.change(dinrail_gateway::load(&path).unwrap()).await.unwrap();
+    assert_eq!(changes.to_string(), "changed a", "the file is as it was, and its rules are not");
+    a.write_coil(0, true).await.unwrap();
+}
+
+#[tokio::test]
 async fn s004_4_a_port_in_use_is_said_and_nothing_runs() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let text = format!(

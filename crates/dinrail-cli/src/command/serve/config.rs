@@ -42,10 +42,15 @@ pub(super) async fn run(path: PathBuf) -> Result<(), Failure> {
 
 /// The plan of a file; if there is none, all problems are shown, and the error is their number.
 pub(crate) fn load(path: &Path) -> Result<Plan, usize> {
-    dinrail_gateway::load(path).map_err(|invalid| {
-        output::show_problems(|colours| invalid.render(colours));
-        invalid.count()
-    })
+    let loaded = dinrail_gateway::load(path);
+    let shown = match &loaded {
+        Ok(plan) => plan.warnings(),
+        Err(invalid) => Some(invalid),
+    };
+    if let Some(problems) = shown {
+        output::show_problems(|colours| problems.render(colours));
+    }
+    loaded.map_err(|invalid| invalid.count())
 }
 
 /// Serves what the file says now; when it cannot be, everything goes on as before.

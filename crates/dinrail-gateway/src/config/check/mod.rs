@@ -5,7 +5,8 @@ mod options;
 mod rules;
 mod tls;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use crate::plan::{Plan, ServerPlan, StoreKey, StorePlan};
 
 pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> Option<Plan> {
     let Some(servers) = file.server.as_ref().filter(|servers| !servers.is_empty()) else {
-        if problems.is_empty() {
+        if !problems.has_errors() {
             let mend = "write one: [[server]], and below it name = \"plc\" and listen = \"tcp://127.0.0.1:5020\"";
             problems.add(Problem::new("there is no [[server]]", &(0..0), "nothing to serve").with_mend(mend));
         }
@@ -30,7 +31,8 @@ pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> O
     checker.check_names(servers);
     let plans: Vec<_> = servers.iter().filter_map(|server| checker.server(server)).collect();
     checker.check_ports();
-    (plans.len() == servers.len()).then_some(Plan { servers: plans })
+    checker.check_unused(servers);
+    (plans.len() == servers.len()).then_some(Plan { servers: plans, warnings: None })
 }
 
 struct Checker<'a> {
@@ -82,12 +84,31 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// A store that no server has is no error: the server may be there again tomorrow.
+    fn check_unused(&mut self, servers: &[At<Server>]) {
+        let used: HashSet<&str> = servers
+            .iter()
+            .filter_map(|server| match &server.store.as_ref()?.value {
+                StoreRef::Named(name) => Some(name.as_str()),
+                StoreRef::Own(_) => None,
+            })
+            .collect();
+        let stores = self.file.store.iter().flat_map(|stores| &stores.0);
+        for (name, entry) in stores.filter(|(name, _)| !used.contains(name.as_str())) {
+            let problem = Problem::warning(format!("no server has the store {name:?}"), &entry.key, "not used");
+            self.problems.add(problem.with_mend(format!("write store = {name:?} below a [[server]], or take it away")));
+        }
+    }
+
     /// Two servers cannot listen at the same place.
     fn check_ports(&mut self) {
         let places = std::mem::take(&mut self.places);
-        for (index, later) in places.iter().enumerate() {
-            let Some(earlier) = places[..index].iter().find(|earlier| collide(&earlier.endpoint, &later.endpoint))
-            else {
+        let mut at_port: HashMap<String, Vec<(Host, &Place<'_>)>> = HashMap::new();
+        for later in &places {
+            let Some((host, port)) = listens(&later.endpoint) else { continue };
+            let there = at_port.entry(port).or_default();
+            let Some((_, earlier)) = there.iter().find(|(earlier, _)| earlier.collides(&host)) else {
+                there.push((host, later));
                 continue;
             };
             let what = if earlier.endpoint.to_string() == later.endpoint.to_string() {
@@ -121,7 +142,7 @@ impl<'a> Checker<'a> {
         self.check_numbered(section.fifos.as_ref(), "a queue's pointer address", 0);
         self.check_lengths(section);
         let identity = section.identity.as_ref().map(|identity| self.identity(&identity.value));
-        let rules = section.rule.as_ref().map(|rules| self.rules(rules));
+        let (rules, rules_text) = self.authorization(section);
         let endpoint = endpoint?;
         Some(ServerPlan {
             name: Arc::from(name?.value.as_str()),
@@ -137,6 +158,7 @@ impl<'a> Checker<'a> {
             server_id: section.server_id.as_deref().map(|Bytes(id)| ServerId::new(id)),
             identity,
             rules,
+            rules_text,
         })
     }
 
@@ -203,29 +225,41 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// Whether two servers cannot both listen there: the same port of the same address or of all, or the same serial port.
-fn collide(one: &Endpoint, other: &Endpoint) -> bool {
-    let place = |endpoint: &Endpoint| {
-        let url = endpoint.to_string();
-        let (scheme, rest) = url.split_once("://").unwrap_or(("", &url));
-        let rest = rest.split('?').next().unwrap_or(rest).to_owned();
-        let transport = scheme.rsplit('+').next().unwrap_or(scheme);
-        match transport {
-            "tcp" | "tls" => ("tcp", rest),
-            "udp" => ("udp", rest),
-            _ => ("serial", rest),
-        }
-    };
-    let ((kind, one), (other_kind, other)) = (place(one), place(other));
-    if kind != other_kind {
-        return false;
+/// Where a server listens, without the port.
+#[derive(PartialEq)]
+enum Host {
+    Address(IpAddr),
+    /// Some name, or the path of a serial port.
+    Name(String),
+}
+
+impl Host {
+    /// Whether a server here and one there are in each other's way. `[::]` takes the addresses of IPv4 as well.
+    fn collides(&self, other: &Self) -> bool {
+        let takes = |one: &Self, other: &Self| match (one, other) {
+            (Self::Address(IpAddr::V6(all)), _) if all.is_unspecified() => true,
+            (Self::Address(IpAddr::V4(all)), Self::Address(other)) if all.is_unspecified() => other.is_ipv4(),
+            (Self::Address(IpAddr::V4(all)), Self::Name(_)) if all.is_unspecified() => true,
+            (Self::Name(name), Self::Address(address)) => name == "localhost" && address.is_loopback(),
+            _ => false,
+        };
+        self == other || takes(self, other) || takes(other, self)
     }
-    let (Some((host, port)), Some((other_host, other_port))) = (one.rsplit_once(':'), other.rsplit_once(':')) else {
-        return one == other;
+}
+
+/// The host, and what two servers may share only if that differs: the transport and port, or serial ports as such. `None`
+/// when the system chooses the port.
+fn listens(endpoint: &Endpoint) -> Option<(Host, String)> {
+    let url = endpoint.to_string();
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", &url));
+    let place = rest.split('?').next().unwrap_or(rest);
+    let transport = match scheme.rsplit('+').next().unwrap_or(scheme) {
+        "tcp" | "tls" => "tcp",
+        "udp" => "udp",
+        _ => return Some((Host::Name(place.to_owned()), "serial".to_owned())),
     };
-    if kind == "serial" {
-        return one == other;
-    }
-    let is_any = |host: &str| matches!(host, "0.0.0.0" | "[::]");
-    port == other_port && port != "0" && (host == other_host || is_any(host) || is_any(other_host))
+    let (host, port) = place.rsplit_once(':')?;
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let host = bare.parse().map_or_else(|_| Host::Name(bare.to_lowercase()), Host::Address);
+    (port != "0").then(|| (host, format!("{transport} {port}")))
 }

@@ -114,8 +114,16 @@ impl Checker<'_> {
 
     /// Each range of units; what is beyond 255 is said.
     pub(super) fn units(&mut self, Ranges(ranges): &Ranges) -> Vec<RangeInclusive<u8>> {
-        let mut units = Vec::new();
-        for range in ranges {
+        let mut units: Vec<RangeInclusive<u8>> = Vec::new();
+        for (index, range) in ranges.iter().enumerate() {
+            let meets =
+                |earlier: &&At<RangeInclusive<u16>>| earlier.start() <= range.end() && range.start() <= earlier.end();
+            if let Some(earlier) = ranges[..index].iter().find(meets) {
+                let unit = range.start().max(earlier.start());
+                let problem = Problem::warning(format!("unit {unit} is named twice"), &range.span, "again")
+                    .with_other(&earlier.span, "first here");
+                self.add(problem.with_mend("name each unit once; if another one was meant, write that"));
+            }
             match (u8::try_from(*range.start()), u8::try_from(*range.end())) {
                 (Ok(first), Ok(last)) => units.push(first..=last),
                 _ => {

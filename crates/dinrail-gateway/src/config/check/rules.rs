@@ -10,10 +10,42 @@ use super::Checker;
 use crate::config::kinds::Access;
 use crate::config::problem::Problem;
 use crate::config::read::At;
-use crate::config::{Rule, required};
+use crate::config::{Rule, Server, required};
 
 impl Checker<'_> {
-    pub(super) fn rules(&mut self, rules: &At<Vec<At<Rule>>>) -> Rules {
+    /// The rules of a server, and the text of the file that they are from, if they are from one.
+    pub(super) fn authorization(&mut self, section: &Server) -> (Option<Rules>, Option<Arc<str>>) {
+        let (rules, file) = match (&section.rule, &section.rules) {
+            (Some(rules), Some(file)) => {
+                let problem = Problem::new("the rules are said twice", &file.span, "in a file")
+                    .with_other(&rules.value.first().map_or(rules.span.clone(), |rule| rule.span.clone()), "and here");
+                self.add(problem.with_mend("keep `rules`, or [[server.rule]]"));
+                return (None, None);
+            }
+            (Some(rules), None) => return (Some(self.rules(rules)), None),
+            (None, None) => return (None, None),
+            (None, Some(file)) => (self.directory.join(&file.value), file),
+        };
+        let text = match std::fs::read_to_string(&rules) {
+            Ok(text) => text,
+            Err(error) => {
+                let problem =
+                    Problem::new(format!("cannot read {}: {error}", rules.display()), &file.span, "this file");
+                self.add(problem.with_mend("name a file that is there; paths begin where the dinrail file is"));
+                return (None, None);
+            }
+        };
+        match Rules::from_toml(&text) {
+            Ok(rules) => (Some(rules), Some(text.into())),
+            Err(error) => {
+                let title = format!("the rules in {} cannot be used: {error}", rules.display());
+                self.add(Problem::new(title, &file.span, "this file").with_mend("mend that file"));
+                (None, None)
+            }
+        }
+    }
+
+    fn rules(&mut self, rules: &At<Vec<At<Rule>>>) -> Rules {
         rules.value.iter().filter_map(|rule| self.rule(rule)).collect()
     }
 
