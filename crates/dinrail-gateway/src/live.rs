@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use dinrail::UnitId;
 use dinrail::service::{BoxService, Call, Reply, Service};
+use dinrail::{ExceptionCode, UnitId};
 
 /// A service in the place of which another one can be put. Clones share the place.
 #[derive(Clone)]
@@ -34,5 +34,9 @@ impl Service for Live {
 
     fn served_units(&self) -> Option<Vec<UnitId>> {
         self.0.load().served_units()
+    }
+
+    fn allows(&self, call: &Call<'_>) -> Result<(), ExceptionCode> {
+        self.0.load().allows(call)
     }
 }

@@ -11,7 +11,7 @@ use dinrail::service::{
 use dinrail::transport::{Endpoint, ServerTls};
 
 use crate::config::{Cells, Invalid, Server, Store};
-use crate::read_only::ReadOnly;
+use crate::read_only::{Guarded, ReadOnly};
 
 /// What a file asks for, checked. [`Servers`](crate::Servers) runs it. Its `Display` is a summary, a line a server.
 #[derive(Debug, Default)]
@@ -124,7 +124,7 @@ impl ServerPlan {
             service = service.with_part(id.clone()).boxed();
         }
         if let Some(read_only) = &self.read_only {
-            service = service.with_part(read_only.clone()).boxed();
+            service = Guarded { service, read_only: read_only.clone() }.boxed();
         }
         if let Some(identity) = &self.identity {
             service = service.with_identity(identity.clone()).boxed();

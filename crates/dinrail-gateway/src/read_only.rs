@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use dinrail::proto::{Request, pdu};
-use dinrail::service::{Call, Part, Reply};
-use dinrail::{Area, ExceptionCode};
+use dinrail::service::{BoxService, Call, Reply, Service};
+use dinrail::{Area, ExceptionCode, UnitId};
 
 /// Refuses writes: all with exception 0x01, as a device that does not know them; those that touch some addresses with
 /// exception 0x02.
@@ -25,13 +25,45 @@ impl ReadOnly {
     }
 }
 
-impl Part for ReadOnly {
-    fn answer(&self, call: &mut Call<'_>) -> Option<Reply> {
+/// A service some of which clients cannot write.
+pub(crate) struct Guarded {
+    pub(crate) service: BoxService,
+    pub(crate) read_only: ReadOnly,
+}
+
+impl Service for Guarded {
+    async fn call(&self, call: Call<'_>) -> Reply {
+        match self.read_only.refusal(&call) {
+            Some(code) => Reply::Exception(code),
+            None => self.service.call(call).await,
+        }
+    }
+
+    fn call_now(&self, call: &mut Call<'_>) -> Option<Reply> {
+        match self.read_only.refusal(call) {
+            Some(code) => Some(Reply::Exception(code)),
+            None => self.service.call_now(call),
+        }
+    }
+
+    fn served_units(&self) -> Option<Vec<UnitId>> {
+        self.service.served_units()
+    }
+
+    /// What the server answers itself may write as well: FC 8 clears counters, and can silence it.
+    fn allows(&self, call: &Call<'_>) -> Result<(), ExceptionCode> {
+        self.read_only.refusal(call).map_or_else(|| self.service.allows(call), Err)
+    }
+}
+
+impl ReadOnly {
+    /// The exception for a request that writes what may not be written.
+    fn refusal(&self, call: &Call<'_>) -> Option<ExceptionCode> {
         if pdu::is_read(call.pdu()) {
             return None;
         }
         if let Self::Everything = self {
-            return Some(Reply::Exception(ExceptionCode::IllegalFunction));
+            return Some(ExceptionCode::IllegalFunction);
         }
         // What is no whole request is refused by the service, with the specification's exception.
         let refused = match call.request().ok()? {
@@ -48,6 +80,6 @@ impl Part for ReadOnly {
             }
             _ => false,
         };
-        refused.then_some(Reply::Exception(ExceptionCode::IllegalDataAddress))
+        refused.then_some(ExceptionCode::IllegalDataAddress)
     }
 }

@@ -188,3 +188,38 @@ async fn s004_4_a_port_in_use_is_said_and_nothing_runs() {
     assert_eq!(&*failed.name, "b");
     assert!(failed.to_string().contains("cannot listen on"), "{failed}");
 }
+
+/// FC 8 is answered by the server itself, and still nobody may do by it what the file forbids: it can silence a server.
+#[tokio::test]
+async fn s004_13_diagnostics_obey_rules_and_read_only() {
+    let servers = start(
+        r#"
+        [[server]]
+        name = "rules"
+        listen = "tcp://127.0.0.1:0"
+        diagnostics = "live"
+        [[server.rule]]
+        anyone = true
+        access = "read"
+        [[server]]
+        name = "read only"
+        listen = "tcp://127.0.0.1:0"
+        diagnostics = "live"
+        read_only = true
+        [[server]]
+        name = "in part"
+        listen = "tcp://127.0.0.1:0"
+        diagnostics = "live"
+        read_only = { hr = ["100-199"] }
+        "#,
+    )
+    .await;
+    for name in ["rules", "read only"] {
+        let client = client(&servers, name).await;
+        assert_eq!(refused(client.restart_communications(true).await), ExceptionCode::IllegalFunction, "{name}");
+        assert_eq!(refused(client.clear_diagnostic_counters().await), ExceptionCode::IllegalFunction, "{name}");
+        client.comm_event_counter().await.expect(name);
+        client.read_holding_registers(0, 1).await.expect(name);
+    }
+    client(&servers, "in part").await.clear_diagnostic_counters().await.unwrap();
+}
