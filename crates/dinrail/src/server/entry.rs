@@ -21,6 +21,8 @@ const BUSY: u8 = 1;
 const SENDING: u8 = 2;
 /// To end after the replies it owes.
 const ENDING: u8 = 3;
+/// To end at once.
+const CUT: u8 = 4;
 
 pub(super) struct Entry {
     pub(super) id: u64,
@@ -86,8 +88,8 @@ impl Entry {
     /// Says what keeps the connection going from now on.
     pub(super) fn set_keeper(&self, keeper: Keeper) {
         *self.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
-        // It may have been closed before its keeper was known.
-        if self.is_ending() {
+        // It may have been cut off before this keeper was known. One that only is to end does so by itself.
+        if self.is_cut() {
             self.end_now();
         }
     }
@@ -121,9 +123,14 @@ impl Entry {
         self.step(BUSY, IDLE) || self.state.load(Ordering::Acquire) == IDLE
     }
 
-    /// Whether it is to end after the replies it owes.
+    /// Whether it is to end, after the replies it owes or at once.
     pub(super) fn is_ending(&self) -> bool {
-        self.state.load(Ordering::Acquire) == ENDING
+        self.state.load(Ordering::Acquire) >= ENDING
+    }
+
+    /// Whether it is to end at once.
+    pub(super) fn is_cut(&self) -> bool {
+        self.state.load(Ordering::Acquire) == CUT
     }
 
     fn step(&self, from: u8, to: u8) -> bool {
@@ -139,17 +146,17 @@ impl Entry {
     /// Ends it at once if no service is at work for it and, unless `owed_replies_may_be_lost`, no reply is on its way.
     /// Otherwise it ends by itself after the replies it owes.
     pub(super) fn close(&self, owed_replies_may_be_lost: bool) -> bool {
-        let before = self.state.swap(ENDING, Ordering::AcqRel);
+        let before = self.state.fetch_max(ENDING, Ordering::AcqRel);
         let at_once = before == IDLE || (before == SENDING && owed_replies_may_be_lost);
         if at_once {
-            self.end_now();
+            self.abort();
         }
         at_once
     }
 
     /// Ends it at once, whatever it is doing.
     pub(super) fn abort(&self) {
-        self.state.store(ENDING, Ordering::Release);
+        self.state.store(CUT, Ordering::Release);
         self.end_now();
     }
 

@@ -1,11 +1,13 @@
 //! A server on its own event loop: the same behaviour as in a runtime, connection by connection.
 
+use std::future::Future as _;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use dinrail::server::{Hooks, Options};
-use dinrail::service::{Failure, Memory, Peer, Read, Write, callbacks, read_only};
+use dinrail::service::{Call, Failure, Memory, Peer, Read, Reply, Write, callbacks, read_only};
 use dinrail::{Server, Service, UnitId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -286,4 +288,42 @@ async fn hooks_that_panic_harm_nobody() {
         assert!(server.is_running());
     }
     let _ = std::panic::take_hook();
+}
+
+/// Knows only once the server is told to stop that it takes its time.
+struct Undecided {
+    memory: Memory,
+    asked: Arc<AtomicBool>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Service for Undecided {
+    fn call_now(&self, _: &mut Call<'_>) -> Option<Reply> {
+        self.asked.store(true, Ordering::Release);
+        while !self.stopping.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        None
+    }
+
+    async fn call(&self, call: Call<'_>) -> Reply {
+        self.memory.call(call).await
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_turns_out_to_wait_is_answered_before_a_stop_ends() {
+    let (asked, stopping) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+    let service = Undecided { memory: Memory::new(), asked: asked.clone(), stopping: stopping.clone() };
+    let (server, address) = started(service, on_a_loop()).await;
+    let mut master = Raw::connect(address).await;
+    master.send(&frame(1, 1, &read(3, 0, 1))).await;
+    until("asked", || asked.load(Ordering::Acquire)).await;
+    let mut stop = std::pin::pin!(server.stop());
+    // It has told every connection to end before it waits for them.
+    assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(stop.as_mut().poll(cx).is_pending())).await);
+    stopping.store(true, Ordering::Release);
+    let (report, (_, _, reply)) = tokio::join!(soon(stop), master.reply());
+    assert_eq!(registers(&reply), [0]);
+    assert_eq!((report.drained, report.aborted), (1, 0));
 }

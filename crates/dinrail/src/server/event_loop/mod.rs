@@ -163,8 +163,8 @@ impl<S: Service> Loop<S> {
             match command {
                 // The key may belong to another connection by now, which is not to end.
                 Command::Close(key) => {
-                    let ending = |(line, _): &(Line<Socket>, _)| line.known.entry.is_ending();
-                    if self.connections.get(key).is_some_and(ending) {
+                    let is_cut = |(line, _): &(Line<Socket>, _)| line.known.entry.is_cut();
+                    if self.connections.get(key).is_some_and(is_cut) {
                         drop(self.connections.remove(key));
                     }
                 }
