@@ -51,7 +51,7 @@ struct Settings {
 struct Shared {
     settings: Settings,
     devices: Mutex<HashMap<Key, Arc<Device>>>,
-    /// Closes what is idle; there is one as long as there are connections.
+    /// Closes what is idle, and forgets devices without connections.
     sweeper: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -128,6 +128,8 @@ impl Pool {
     pub async fn client_with<C: Connect>(&self, connector: C) -> Result<Pooled, Error> {
         let Settings { options, check, .. } = &self.shared.settings;
         let device = self.shared.device(&connector);
+        // A device that cannot be had is to be forgotten as well.
+        self.shared.sweep();
         // It is never closed, so there is no error.
         let turn = device.turns.clone().acquire_owned().await.map_err(|_| Error::Closed { sent: false })?;
         let mut lent = None;
@@ -142,7 +144,6 @@ impl Pool {
             Some(client) => client,
             None => Client::connect_with(connector, options.clone()).await?,
         };
-        self.shared.sweep();
         Ok(Pooled { client, device, _turn: turn })
     }
 
@@ -264,5 +265,44 @@ impl fmt::Debug for Pool {
             .field("most", &self.shared.settings.most)
             .field("connections", &self.connections())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::proto::Framing;
+
+    /// A device that is not there.
+    struct Away(u32);
+
+    impl Connect for Away {
+        type Stream = tokio::io::DuplexStream;
+
+        async fn connect(&self) -> io::Result<Self::Stream> {
+            Err(io::ErrorKind::ConnectionRefused.into())
+        }
+
+        fn framing(&self) -> Framing {
+            Framing::Tcp
+        }
+    }
+
+    impl fmt::Display for Away {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "away-{}", self.0)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn devices_that_were_never_there_are_forgotten() {
+        let pool = Pool::new(1).with_idle(Duration::from_secs(1));
+        for number in 0..100 {
+            pool.client_with(Away(number)).await.expect_err("nobody is there");
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(pool.shared.devices().len(), 0);
     }
 }

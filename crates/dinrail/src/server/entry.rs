@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::event_loop::Remote;
@@ -43,6 +44,8 @@ pub(super) enum Keeper {
     Task(AbortHandle),
     /// An event loop, which knows it by this key.
     Loop(Remote, usize),
+    /// Whoever waits for it, and stops waiting when told.
+    Caller(Arc<Notify>),
 }
 
 impl Keeper {
@@ -50,6 +53,7 @@ impl Keeper {
         match self {
             Self::Task(task) => task.abort(),
             Self::Loop(remote, key) => remote.close(*key),
+            Self::Caller(told) => told.notify_one(),
         }
     }
 }

@@ -41,11 +41,13 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tracing::info;
 
 use self::accept::{Listening, Tasks};
 use self::connection::Known;
 pub use self::diagnostics::{Diagnostics, DiagnosticsMode};
+use self::entry::Keeper;
 pub use self::hooks::Hooks;
 use self::line::Wire;
 pub use self::manager::{Failed, Manager, Status};
@@ -68,6 +70,8 @@ pub struct Server<S, M: Medium = Network> {
     hooks: Option<Arc<dyn Hooks>>,
     diagnostics: Diagnostics,
     running: Mutex<Option<Running<M::Local>>>,
+    /// Held while it is being started: one at a time.
+    starting: tokio::sync::Mutex<()>,
 }
 
 struct Running<L> {
@@ -84,8 +88,8 @@ impl<S: Service> Server<S> {
 
     /// A server for UDP datagrams to `address` that asks `service`. Each datagram holds one frame or several, of Modbus TCP
     /// or of the [framing](Options::framing) of the options; the replies go to whoever sent it, in order and in one
-    /// datagram, or in several when they are longer than 1472 bytes. What is no frame is
-    /// [counted](Statistics::discarded) and dropped.
+    /// datagram, or in several when they are longer than 1472 bytes. What is no frame,
+    /// or a reply, is [counted](Statistics::discarded) and dropped.
     ///
     /// There are no connections. [`Options::max_connections`] limits how many datagrams are worked on at once by a service
     /// that takes its time, and so are [active connections](Self::active_connections) and what a [`Report`] counts; beyond
@@ -127,6 +131,7 @@ impl<S: Service, M: Medium> Server<S, M> {
             hooks: None,
             diagnostics: Diagnostics::default(),
             running: Mutex::new(None),
+            starting: tokio::sync::Mutex::new(()),
         }
     }
 
@@ -152,6 +157,7 @@ impl<S: Service, M: Medium> Server<S, M> {
     /// # Errors
     /// [`Error::Bind`] when the address cannot be listened on, [`Error::Option`] for an option that cannot be.
     pub async fn start(&self) -> Result<M::Local, Error> {
+        let _alone = self.starting.lock().await;
         if let Some(local) = self.local_addr() {
             return Ok(local);
         }
@@ -260,20 +266,31 @@ impl<S, M: Medium> fmt::Debug for Server<S, M> {
 }
 
 /// Serves the connections of any [`Listener`] until `shutdown` is there, then stops gracefully. For transports of your
-/// own; [`Server`] is this for TCP.
+/// own; [`Server`] is this for TCP. Dropping the call ends all of it at once.
 pub async fn serve_listener<S: Service>(
     listener: impl Listener,
     service: S,
-    options: Options,
+    mut options: Options,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Report, Error> {
+    options.learn_units(&service);
     options.check()?;
     let grace = options.grace;
     let shared = Arc::new(Shared::new(options, None));
+    let _ends_with_this = Ends(shared.clone());
     let tasks = Tasks { service: Arc::new(service), wire: Wire::new(&shared.options, listener.burst()) };
     tokio::spawn(accept::run(listener, tasks, Listening::new(&shared)));
     shutdown.await;
     Ok(shared.stop(grace).await)
+}
+
+/// Ends everything when it is dropped.
+struct Ends(Arc<Shared>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Serves one connection over any stream that is like TCP, in the [framing](Options::framing) of the options, until the
@@ -310,6 +327,14 @@ pub async fn serve_line<S: Service>(
     let shared = Arc::new(Shared::new(options, None));
     let entry = shared.admit(peer).map_err(|_| Error::Option("this peer is not on the list of allowed addresses"))?;
     let wire = Wire::new(&shared.options, burst);
-    connection::run(stream, wire, Arc::new(service), Known::new(shared, entry)).await;
+    let idle = Arc::new(Notify::new());
+    entry.set_keeper(Keeper::Caller(idle.clone()));
+    let served = connection::run(stream, wire, Arc::new(service), Known::new(shared.clone(), entry));
+    let limited = shared.options.idle_timeout.is_some();
+    tokio::select! {
+        () = served => {}
+        () = idle.notified() => {}
+        () = shared.sweep(), if limited => {}
+    }
     Ok(())
 }

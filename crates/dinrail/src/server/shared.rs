@@ -74,7 +74,7 @@ pub struct Statistics {
     pub requests: u64,
     /// Requests answered with an exception.
     pub exceptions: u64,
-    /// Datagrams that held something else than requests: broken, cut, of another protocol (UDP).
+    /// Datagrams that held something else than requests: broken, cut, replies, of another protocol (UDP).
     pub discarded: u64,
     /// Connections closed because their TLS handshake failed, or was not done in time.
     pub handshakes_failed: u64,
@@ -267,7 +267,7 @@ impl Shared {
     }
 
     /// Moves the coarse clock on, and closes connections that have been idle for too long, until the server stops.
-    async fn sweep(self: Arc<Self>) {
+    pub(super) async fn sweep(self: Arc<Self>) {
         let limit = self.options.idle_timeout;
         let period = limit.map_or(TICK, |limit| (limit / 8).clamp(Duration::from_millis(5), TICK));
         let limit = limit.map_or(u64::MAX, |limit| u64::try_from(limit.as_micros()).unwrap_or(u64::MAX));

@@ -152,12 +152,14 @@ impl Changes {
         loop {
             // What comes after the look at the image rings again.
             self.bell.borrow_and_update();
+            // Asked first: once it has ended, nothing is added to the image.
+            let has_ended = self.image.has_ended();
             match self.image.after(self.seen) {
                 Some((version, change)) => {
                     self.seen = version;
                     return Some(change);
                 }
-                None if self.image.has_ended() => return None,
+                None if has_ended => return None,
                 // The image has the bell, so it is there.
                 None => self.bell.changed().await.ok()?,
             }

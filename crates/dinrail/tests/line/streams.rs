@@ -88,3 +88,36 @@ async fn s001_15_unit_0_is_a_broadcast_on_tcp_when_that_is_asked_for() {
         assert_eq!(client.unit(unit).read_holding_registers(9, 1).await.expect("the value"), [7]);
     }
 }
+
+#[tokio::test]
+async fn s001_15_units_that_are_named_hear_broadcasts_on_tcp_where_those_of_others_are_ignored() {
+    let units: Vec<Memory> = (0..3).map(|_| memory()).collect();
+    let service = (1..).zip(&units).fold(Units::new(), |all, (unit, memory)| all.with(unit, memory.clone()));
+    let options = server::Options::default()
+        .with_broadcast(true)
+        .with_units([1u8, 2])
+        .with_missing_units(server::MissingUnit::Ignore);
+    let server = Server::tcp("127.0.0.1:0", service).with_options(options);
+    let options = client::Options::default().with_timeout(Duration::from_millis(100));
+    let client =
+        Client::connect_with(Tcp::new(server.start().await.expect("it starts")), options).await.expect("it connects");
+    let unanswered = client.unit(0).write_register(9, 7).await;
+    assert!(matches!(unanswered, Err(Error::Timeout { .. })), "{unanswered:?}");
+    let values: Vec<_> = units.iter().map(|memory| memory.value(Area::HoldingRegister, 9)).collect();
+    assert_eq!(values, [Some(7), Some(7), Some(0)]);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_idle_for_too_long_is_closed() {
+    let options = server::Options::default().with_idle_timeout(Duration::from_millis(100));
+    let (mut ours, theirs) = tokio::io::duplex(4096);
+    let serving = server::serve_stream(theirs, Peer::default(), memory(), options);
+    let asking = async {
+        ours.write_all(&[0, 1, 0, 0, 0, 6, 1, 3, 0, 0, 0, 1]).await.expect("it is open");
+        assert_eq!(answer(&mut ours).await.len(), 11);
+    };
+    let both = async { tokio::join!(serving, asking) };
+    let (served, ()) = tokio::time::timeout(Duration::from_secs(10), both).await.expect("it ends");
+    served.expect("nothing is wrong");
+    assert_eq!(ours.read(&mut [0]).await.expect("the end"), 0);
+}

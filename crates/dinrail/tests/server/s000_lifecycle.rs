@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use dinrail::server::Options;
-use dinrail::service::{Memory, Read, Write, callbacks, read_only};
+use dinrail::server::{Options, serve_listener};
+use dinrail::service::{Memory, Peer, Read, Write, callbacks, read_only};
+use dinrail::transport::Listener;
 use dinrail::{Area, Error, Server};
 
 use crate::raw::{Raw, read, registers, soon, until};
@@ -199,4 +200,31 @@ async fn s000_9_a_server_on_its_own_threads_shares_its_port_and_its_store() {
     }
     let again = Server::tcp(address, memory);
     again.start().await.expect("every thread has let go of the port");
+}
+
+#[tokio::test]
+async fn who_starts_it_at_the_same_time_starts_it_once() {
+    let server = Server::tcp("localhost:0", Memory::new());
+    let (one, other) = tokio::join!(server.start(), server.start());
+    assert_eq!(one.unwrap(), other.unwrap());
+    soon(server.stop()).await;
+}
+
+/// A listener to which nobody comes.
+struct Lonely(#[expect(dead_code, reason = "it is counted")] Arc<()>);
+
+impl Listener for Lonely {
+    type Stream = tokio::io::DuplexStream;
+
+    async fn accept(&mut self) -> std::io::Result<(Self::Stream, Peer)> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn dropping_the_call_that_serves_a_listener_ends_the_listener() {
+    let listeners = Arc::new(());
+    let serving = serve_listener(Lonely(listeners.clone()), Memory::new(), Options::default(), std::future::pending());
+    assert!(tokio::time::timeout(Duration::from_millis(20), serving).await.is_err());
+    until("the listener is gone", || Arc::strong_count(&listeners) == 1).await;
 }

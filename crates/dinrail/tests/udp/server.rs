@@ -334,3 +334,14 @@ async fn an_exception_of_a_callback_is_the_reply() {
     let mut raw = Raw::connect(address).await;
     assert_eq!(soon(raw.ask(&read(4, 0, 1))).await, [0x84, 6]);
 }
+
+/// Two servers that are made to talk to each other would refuse each other's refusals for ever.
+#[tokio::test]
+async fn what_answers_is_no_request() {
+    let (server, address) = start(Memory::new(), Options::default()).await;
+    let mut raw = Raw::connect(address).await;
+    raw.send(&frame(1, 1, &[0x83, 2])).await;
+    assert!(raw.is_silent().await);
+    assert_eq!(raw.ask(&read(3, 0, 1)).await, registers(&[0]));
+    assert_eq!(server.statistics().discarded, 1);
+}

@@ -7,6 +7,8 @@
 //! spoken since the request, the client has given that request up, so it is not answered any more: the answer would be
 //! taken for that of a later one.
 
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::future::poll_fn;
@@ -371,6 +373,10 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
             bytes = rest;
         }
         self.window.extend_from_slice(bytes);
+        if self.wire.strict.is_some() {
+            // More than a frame without a pause is none, however much more: a line that is never silent must not fill memory.
+            self.window.truncate(self.wire.framing.max_adu() + 1);
+        }
     }
 
     /// Whether what came between two silences is one frame, without a gap.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::proto::Framing;
 use crate::proto::adu::CustomLength;
 use crate::proto::server::Units;
+use crate::proto::{Framing, UnitId};
 use crate::server::DiagnosticsMode;
 use crate::server::options::{MissingUnit, Options};
 use crate::transport::{Burst, patience};
@@ -39,14 +39,19 @@ impl Wire {
         let is_bus = matches!(burst, Burst::Silence(_));
         // Who ignores the units of others leaves them to others.
         let is_shared = is_bus || options.missing_units == MissingUnit::Ignore;
-        let units = match &options.units {
+        let mut units: Units = match &options.units {
             Some(units) if is_shared => units.iter().copied().collect(),
             _ => Units::ALL,
         };
+        let broadcast = options.broadcast.unwrap_or(is_bus);
+        if broadcast {
+            // It is nobody else's, whatever the framing makes of it.
+            units.insert(UnitId::BROADCAST);
+        }
         Self {
             framing: options.framing,
             burst,
-            broadcast: options.broadcast.unwrap_or(is_bus),
+            broadcast,
             is_shared,
             units,
             custom_lengths: options.custom_lengths,

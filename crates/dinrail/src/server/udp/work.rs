@@ -112,6 +112,11 @@ impl<S: Service> Work<S> {
                 false => self.protocol.end_of_burst(bytes),
             };
             match event {
+                // A reply. Whoever has forged the sender's address must not have two servers refuse each other for ever.
+                Event::Request { adu, length, .. } if adu.pdu[0] >= 0x80 => {
+                    used += length;
+                    self.unsound = true;
+                }
                 Event::Request { adu, to, length } => {
                     used += length;
                     if !self.shared.admits_request(peer) {
