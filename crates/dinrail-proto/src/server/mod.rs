@@ -36,7 +36,7 @@ mod tests;
 mod units;
 
 pub use self::counters::Counters;
-pub use self::diagnostics::{After, Answer, Completion, Diagnostics, is_diagnostic};
+pub use self::diagnostics::{After, Answer, Completion, Diagnostics, Tally, is_diagnostic};
 pub use self::units::Units;
 use crate::UnitId;
 use crate::adu::{Adu, Decoded, Decoder, Discard, Framing, Side};

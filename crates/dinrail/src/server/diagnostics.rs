@@ -1,9 +1,10 @@
 //! The diagnostics of a server, FC 8, 11 and 12, seen from the application.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::proto::server::{Connection, Diagnostics as State, Event};
+use crate::proto::server::{After, Completion, Connection, Diagnostics as State, Event, ReplyTo, Tally};
 
 /// Whether a server answers FC 8, 11 and 12 (AP 6.8 to 6.10) itself, or asks its service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,7 +25,14 @@ pub enum DiagnosticsMode {
 /// There is one set for all units and connections of a server, and it begins anew when the server is started; the register
 /// stays. Nothing moves while the server's [mode](super::Options::diagnostics) is off.
 #[derive(Clone, Default)]
-pub struct Diagnostics(Arc<Mutex<State>>);
+pub struct Diagnostics(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    state: Mutex<State>,
+    /// What the state says of it, to be looked at for every request.
+    listens_only: AtomicBool,
+}
 
 impl Diagnostics {
     /// Everything as it stands now.
@@ -59,6 +67,29 @@ impl Diagnostics {
         new.set_register(state.register());
         new.set_busy(state.is_busy());
         *state = new;
+        self.note(&state);
+    }
+
+    /// Whether requests are to be left alone: FC 8 / 4, until FC 8 / 1.
+    #[inline]
+    pub(super) fn listens_only(&self) -> bool {
+        self.0.listens_only.load(Ordering::Relaxed)
+    }
+
+    /// Takes what was gathered.
+    pub(super) fn take(&self, tally: &mut Tally) {
+        self.lock().take(tally);
+    }
+
+    /// Records what became of a request, and does what is to be done then.
+    pub(super) fn completed(&self, connection: &mut Connection, to: ReplyTo, completion: Completion, after: After) {
+        let mut state = self.lock();
+        state.completed(connection, to, completion, after);
+        self.note(&state);
+    }
+
+    fn note(&self, state: &State) {
+        self.0.listens_only.store(state.is_listen_only(), Ordering::Relaxed);
     }
 
     /// What stands at the front of a connection's bytes, taken into account.
@@ -72,7 +103,7 @@ impl Diagnostics {
 
     /// Nothing panics while this is held.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

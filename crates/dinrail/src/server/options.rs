@@ -48,8 +48,9 @@ pub struct Options {
     /// [broadcast](crate::service::Call::is_broadcast).
     pub broadcast: Option<bool>,
     /// Who answers FC 8, 11 and 12 (AP 6.8 to 6.10); `None`, as it is unless set, means the server on serial lines, and the
-    /// service elsewhere. A server that answers them does so for every unit that it serves, and works on one request of a
-    /// connection at a time, whatever [`concurrency`](Self::concurrency) says.
+    /// service elsewhere. A server that answers them does so for every unit that it serves. A client can then make it only
+    /// listen (FC 8 / 4): it does nothing and answers nobody, on any of its connections, until a client restarts its
+    /// communication (FC 8 / 1, which is not answered then) or it is started anew.
     pub diagnostics: Option<DiagnosticsMode>,
     /// Addresses that may connect; all when empty.
     pub allow: Vec<IpNet>,

@@ -3,6 +3,8 @@
 
 use std::cell::Cell;
 
+use crate::proto::server::Tally;
+
 /// How many bytes are read at once: some 1300 of the commonest request, and 60 of the longest.
 pub(super) const INPUT: usize = 16 * 1024;
 /// How many bytes of replies are gathered before they are sent.
@@ -24,6 +26,8 @@ pub(super) struct Scratch {
     pub(super) requests: u64,
     /// Those answered with an exception.
     pub(super) exceptions: u64,
+    /// What the server's diagnostics have not been told yet.
+    pub(super) tally: Tally,
     pub(super) input: [u8; INPUT],
     pub(super) output: [u8; OUTPUT],
 }
@@ -64,6 +68,7 @@ impl Scratch {
             stopped: None,
             requests: 0,
             exceptions: 0,
+            tally: Tally::new(),
             input: [0; INPUT],
             output: [0; OUTPUT],
         })

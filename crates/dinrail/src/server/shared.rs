@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tracing::{debug, error, info, warn};
 
-use super::diagnostics::Diagnostics;
+use super::diagnostics::{Diagnostics, DiagnosticsMode};
 use super::entry::Entry;
 use super::hooks::Hooks;
 use super::options::{Options, WhenFull};
@@ -144,6 +144,12 @@ impl Shared {
     #[inline]
     pub(super) fn serves(&self, unit: UnitId) -> bool {
         self.units.as_ref().is_none_or(|units| units[usize::from(unit.0)])
+    }
+
+    /// Whether the server answers FC 8, 11 and 12 itself, on a network.
+    #[inline]
+    pub(super) fn diagnoses(&self) -> bool {
+        self.options.diagnostics.is_some_and(|mode| mode != DiagnosticsMode::Off)
     }
 
     /// Time since the server was started.

@@ -145,6 +145,10 @@ async fn s001_27_connections_of_a_server_share_its_diagnostics() {
     one.force_listen_only().await.expect("it is sent");
     assert!(matches!(other.read_coils(0, 1).await, Err(Error::Timeout { .. })));
     assert!(diagnostics.snapshot().is_listen_only());
+    assert!(matches!(other.restart_communications(false).await, Err(Error::Timeout { .. })), "it is not answered");
+    one.read_coils(0, 1).await.expect("the way back, for all connections");
+    one.force_listen_only().await.expect("it is sent");
+    assert!(matches!(other.read_coils(0, 1).await, Err(Error::Timeout { .. })));
 
     server.stop().await;
     let address = server.start().await.expect("it starts again");
@@ -170,6 +174,8 @@ async fn s001_27_datagrams_are_counted_too() {
     client.force_listen_only().await.expect("it is sent");
     assert!(matches!(client.read_coils(0, 1).await, Err(Error::Timeout { .. })));
     assert!(server.diagnostics().snapshot().is_listen_only());
+    assert!(matches!(client.restart_communications(false).await, Err(Error::Timeout { .. })), "it is not answered");
+    client.read_coils(0, 1).await.expect("the way back");
 }
 
 #[tokio::test]

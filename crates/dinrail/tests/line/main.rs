@@ -4,3 +4,4 @@
 mod custom;
 mod diagnostics;
 mod streams;
+mod ways;

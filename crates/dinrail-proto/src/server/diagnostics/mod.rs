@@ -3,9 +3,11 @@
 //! They are about the server, not about its data, and there is one set of them however many lines a server has. So they
 //! stand beside the [`Connection`]s: those see what passes and count it, [`Diagnostics`] collects it and answers.
 
+mod tally;
 #[cfg(test)]
 mod tests;
 
+pub use self::tally::Tally;
 use super::{Connection, Counters, Event, ReplyTo, Skipped};
 use crate::pdu::diagnostics::{Diagnostic, MAX_EVENTS, event};
 use crate::pdu::{ExceptionCode, FunctionCode, Pdu, Request, Response};
@@ -221,10 +223,7 @@ impl Diagnostics {
     pub fn completed(&mut self, connection: &mut Connection, to: ReplyTo, completion: Completion, after: After) {
         self.absorb(connection);
         let listening = if self.listen_only { event::LISTEN_ONLY } else { 0 };
-        let is_fetch = [FunctionCode::GET_COMM_EVENT_COUNTER, FunctionCode::GET_COMM_EVENT_LOG]
-            .iter()
-            .any(|function| function.code() == to.function);
-        if completion == Completion::Done && !is_fetch && !self.frozen {
+        if completion == Completion::Done && !is_fetch(to.function) && !self.frozen {
             self.events = self.events.wrapping_add(1);
         }
         if after.0 != Effect::ListenOnly {
@@ -335,6 +334,11 @@ impl Diagnostics {
 /// Whether a request of this function is about the server's own communication: FC 8, 11 and 12.
 pub const fn is_diagnostic(function: u8) -> bool {
     matches!(function, 8 | 11 | 12)
+}
+
+/// Whether a request of this function only fetches what was counted, and is no event itself (AP 6.9).
+const fn is_fetch(function: u8) -> bool {
+    function == FunctionCode::GET_COMM_EVENT_COUNTER.code() || function == FunctionCode::GET_COMM_EVENT_LOG.code()
 }
 
 /// Sub-functions that do something; those that read have a value.

@@ -210,7 +210,7 @@ pub(super) fn finish_frame(reply: Reply, request: &Adu<'_>, frame: &mut [u8]) ->
 
 /// Writes an exception's PDU and returns its length.
 #[cold]
-fn except(code: ExceptionCode, function: u8, pdu: &mut [u8]) -> usize {
+pub(super) fn except(code: ExceptionCode, function: u8, pdu: &mut [u8]) -> usize {
     (pdu[0], pdu[1]) = (function | 0x80, code.code());
     2
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::time::Sleep;
 
-use super::ask::{Asker, finish_frame};
+use super::ask::{Asker, completion, finish_frame};
 use super::{End, HEADER, Left, Line, MAX_FRAME};
 use crate::proto::adu::{self, Decoded};
 use crate::server::scratch::{Scratch, Stopped};
@@ -116,7 +116,7 @@ impl Scratch {
                 // The peer did not read just now. Nothing is asked or told twice for that.
                 Some(stopped) => stopped,
                 // Once for the whole batch, since it is not free; a panic is answered, and the batch goes on behind it.
-                None => match catch_unwind(AssertUnwindSafe(|| self.answer(line, service))) {
+                None => match catch_unwind(AssertUnwindSafe(|| self.answer_batch(line, service))) {
                     Ok(stopped) => {
                         if self.end > 0 {
                             line.tell_sending(&self.output[..self.end]);
@@ -147,7 +147,19 @@ impl Scratch {
     }
 
     /// Answers requests for as long as there are whole ones, and room for replies.
-    fn answer<S: Service>(&mut self, line: &Line<impl Stream>, service: &S) -> Stopped {
+    #[inline]
+    fn answer_batch<S: Service>(&mut self, line: &Line<impl Stream>, service: &S) -> Stopped {
+        if !line.known.shared.diagnoses() {
+            return self.answer::<S, _, false>(line, service);
+        }
+        let stopped = self.answer::<S, _, true>(line, service);
+        line.known.shared.diagnostics.take(&mut self.tally);
+        stopped
+    }
+
+    /// As [`answer_batch`](Self::answer_batch). A server that has no diagnostics does nothing for them.
+    #[inline]
+    fn answer<S: Service, T: Stream, const DIAGNOSES: bool>(&mut self, line: &Line<T>, service: &S) -> Stopped {
         let asker = Asker { service, shared: &line.known.shared, peer: line.known.entry.peer(), broadcast: false };
         let mut rest = &self.input[self.used..self.filled];
         let mut room = &mut self.output[self.end..];
@@ -163,10 +175,20 @@ impl Scratch {
                 Decoded::Incomplete => return Stopped::Incomplete,
                 Decoded::Unframeable { length } => return Stopped::Unframeable(length),
             };
-            let Some(reply) = asker.try_now(adu.unit, adu.pdu, &mut frame[HEADER..]) else {
-                return Stopped::Slow;
+            let finished = if DIAGNOSES && asker.is_apart(adu.unit, adu.pdu) {
+                line.known.shared.diagnostics.take(&mut self.tally);
+                asker.answer_apart(&adu, frame)
+            } else {
+                let Some(reply) = asker.try_now(adu.unit, adu.pdu, &mut frame[HEADER..]) else {
+                    return Stopped::Slow;
+                };
+                if DIAGNOSES {
+                    self.tally.received();
+                    self.tally.completed(adu.pdu[0], completion(&reply, &frame[HEADER..]));
+                }
+                finish_frame(reply, &adu, frame)
             };
-            if let Some(length) = finish_frame(reply, &adu, frame) {
+            if let Some(length) = finished {
                 self.exceptions += u64::from(frame[HEADER] >> 7);
                 self.end += length;
                 room = &mut room[length..];
@@ -186,6 +208,10 @@ impl Scratch {
         if let Decoded::Frame { adu, length } = adu::decode_mbap(&self.input[self.used..self.filled]) {
             let frame = &mut self.output[self.end..self.end + MAX_FRAME];
             let reply = asker.panicked(adu.unit, adu.pdu, panic);
+            if line.known.shared.diagnoses() {
+                self.tally.received();
+                self.tally.completed(adu.pdu[0], completion(&reply, &frame[HEADER..]));
+            }
             self.end += finish_frame(reply, &adu, frame).unwrap_or(0);
             self.exceptions += 1;
             self.requests += 1;

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use tokio::time::Sleep;
 
-use super::ask::{Asker, finish_frame};
+use super::ask::{Asker, completion, finish_frame};
 use super::{End, HEADER, Line, MAX_FRAME};
 use crate::proto::adu::{self, Decoded};
 use crate::proto::{Adu, ExceptionCode, Pdu};
@@ -206,12 +206,18 @@ fn exchange<S: Service>(
     let mut frame = Box::new(Frame { bytes: [0; MAX_FRAME], length: 0 });
     let asker =
         Asker { service: &**service, shared: &line.known.shared, peer: line.known.entry.peer(), broadcast: false };
+    if line.known.shared.diagnoses() && asker.is_apart(adu.unit, adu.pdu) {
+        frame.length = asker.answer_apart(&adu, &mut frame.bytes).unwrap_or(0);
+        return Exchange::Done(frame);
+    }
+    asker.note_received();
     let reply = match line.known.shared.options.request_deadline {
         Some(limit) if came.elapsed() >= limit => Some(Reply::Exception(ExceptionCode::ServerDeviceBusy)),
         _ if asked => None,
         _ => asker.ask_now(adu.unit, adu.pdu, &mut frame.bytes[HEADER..]),
     };
     if let Some(reply) = reply {
+        asker.note_completed(adu.pdu[0], completion(&reply, &frame.bytes[HEADER..]));
         frame.length = finish_frame(reply, &adu, &mut frame.bytes).unwrap_or(0);
         return Exchange::Done(frame);
     }
@@ -232,6 +238,7 @@ fn answer<S: Service>(
     async move {
         let asker = Asker { service: &*service, shared: &shared, peer: entry.peer(), broadcast: false };
         let reply = asker.ask(unit, pdu.as_bytes(), &mut frame.bytes[HEADER..]).await;
+        asker.note_completed(pdu.function_byte(), completion(&reply, &frame.bytes[HEADER..]));
         let adu = Adu { transaction, unit, pdu: pdu.as_bytes() };
         frame.length = finish_frame(reply, &adu, &mut frame.bytes).unwrap_or(0);
         frame

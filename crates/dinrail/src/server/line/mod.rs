@@ -249,7 +249,7 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
     /// Records what became of a request, where that is asked for.
     fn completed(&mut self, to: ReplyTo, completion: Completion, after: After) {
         if self.wire.diagnostics != DiagnosticsMode::Off {
-            self.line.known.shared.diagnostics.lock().completed(&mut self.protocol, to, completion, after);
+            self.line.known.shared.diagnostics.completed(&mut self.protocol, to, completion, after);
         }
     }
 

@@ -70,9 +70,6 @@ impl Wire {
 
     /// Whether it is Modbus TCP with nothing unusual about it, which has a faster way of its own.
     pub(in crate::server) fn is_plain_tcp(&self) -> bool {
-        self.framing == Framing::Tcp
-            && self.burst == Burst::Never
-            && !self.broadcast
-            && self.diagnostics == DiagnosticsMode::Off
+        self.framing == Framing::Tcp && self.burst == Burst::Never && !self.broadcast
     }
 }

@@ -9,7 +9,6 @@ use tracing::debug;
 use crate::proto::adu::{Decoder, Side};
 use crate::proto::server::{After, Completion, Connection, Event, ReplyTo, Skipped, Units};
 use crate::proto::{ExceptionCode, Framing, Pdu};
-use crate::server::DiagnosticsMode;
 use crate::server::connection::{Asker, completion};
 use crate::server::entry::{Entry, Keeper};
 use crate::server::shared::Shared;
@@ -82,7 +81,7 @@ impl<S: Service> Work<S> {
         begun: Option<Begun>,
     ) -> Self {
         let framing = shared.options.framing;
-        let diagnoses = shared.options.diagnostics.is_some_and(|mode| mode != DiagnosticsMode::Off);
+        let diagnoses = shared.diagnoses();
         let replies = vec![0; OUTPUT + framing.max_adu()].into_boxed_slice();
         let (end, requests, exceptions, unsound) = (0, 0, 0, false);
         Self {
@@ -265,7 +264,7 @@ impl<S: Service> Work<S> {
     /// Records what became of a request, where that is asked for.
     fn completed(&mut self, to: ReplyTo, completion: Completion, after: After) {
         if self.diagnoses {
-            self.shared.diagnostics.lock().completed(&mut self.protocol, to, completion, after);
+            self.shared.diagnostics.completed(&mut self.protocol, to, completion, after);
         }
     }
 
