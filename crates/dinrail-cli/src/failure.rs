@@ -29,7 +29,7 @@ impl Failure {
         match error {
             // The error's own text does not know that nothing was to be written.
             Error::Exception(code) => Self::Refused(format!("{place}: the device refused: exception {code}")),
-            Error::Invalid(_) => Self::Usage(sentence),
+            Error::Invalid(_) | Error::Option(_) => Self::Usage(sentence),
             _ => Self::Unreachable(sentence),
         }
     }

@@ -80,6 +80,12 @@ struct Tls {
     server_name: Option<String>,
 }
 
+impl Tls {
+    fn is_given(&self) -> bool {
+        !self.ca.is_empty() || self.cert.is_some() || self.server_name.is_some()
+    }
+}
+
 impl Line {
     /// Connects, or says why that cannot be.
     pub(crate) async fn connect(&self, options: Options) -> Result<Client, Error> {
@@ -94,6 +100,20 @@ impl Line {
     /// # Errors
     /// When a file cannot be read.
     pub(crate) fn connector(&self) -> Result<Endpoint, Error> {
+        match &self.endpoint {
+            Endpoint::Tls(..) if self.tls.ca.is_empty() => {
+                return Err(Error::Option(
+                    "over tls:// name the CA that issued the server's certificate: --ca FILE.pem",
+                ));
+            }
+            Endpoint::Tls(..) => {}
+            _ if self.tls.is_given() => {
+                return Err(Error::Option(
+                    "--ca, --cert, --key and --server-name are for tls:// URLs: begin the URL with it",
+                ));
+            }
+            _ => {}
+        }
         let password = self.tls.key_password.as_deref().map(secret).transpose()?;
         Ok(self.endpoint.clone().map_tls(|mut tls| {
             for ca in &self.tls.ca {

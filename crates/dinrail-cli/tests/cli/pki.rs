@@ -136,6 +136,10 @@ async fn serve_and_read_over_tls_by_role() {
     }
     let complaint = failure(3, &["read", &server.url, "hr:0", "--ca", &ca]).await;
     assert!(complaint.contains("requires a certificate"), "{complaint}");
+    let complaint = failure(2, &["read", &server.url, "hr:0"]).await;
+    assert!(complaint.contains("--ca FILE.pem"), "{complaint}");
+    let complaint = failure(2, &["read", "tcp://127.0.0.1:1", "hr:0", "--ca", &ca]).await;
+    assert!(complaint.contains("for tls:// URLs"), "{complaint}");
     server.stop().await;
     for (args, part) in [
         (vec!["serve", "--listen", "tls://127.0.0.1:0"], "give --cert and --key"),
