@@ -4,6 +4,7 @@
 //! What is right is a [`Plan`]; [`Servers`] runs it, and changes over to another one while clients are served.
 
 pub mod config;
+pub mod console;
 mod live;
 mod plan;
 mod read_only;

@@ -11,16 +11,24 @@ use dinrail::service::{
 use dinrail::transport::{Endpoint, ServerTls};
 
 use crate::config::{Cells, Invalid, Server, Store};
+use crate::console::{self, Listen, Station};
 use crate::read_only::{Guarded, ReadOnly};
 
 /// What a file asks for, checked. [`Servers`](crate::Servers) runs it. Its `Display` is a summary, a line a server.
 #[derive(Debug, Default)]
 pub struct Plan {
     pub(crate) servers: Vec<ServerPlan>,
+    pub(crate) console: Option<Listen>,
     pub(crate) warnings: Option<Invalid>,
 }
 
 impl Plan {
+    /// Where it asks for a [`Console`](crate::console::Console), which whoever runs it starts for
+    /// [`Servers::desk`](crate::Servers::desk).
+    pub fn console(&self) -> Option<Listen> {
+        self.console
+    }
+
     /// How many servers it has.
     pub fn count(&self) -> usize {
         self.servers.len()
@@ -42,7 +50,10 @@ impl fmt::Display for Plan {
         for server in &self.servers {
             writeln!(f, "{:width$}  {}", server.name, server.endpoint)?;
         }
-        Ok(())
+        match self.console {
+            Some(listen) => writeln!(f, "with a console on {listen}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -110,10 +121,7 @@ impl ServerPlan {
 
     /// What answers, from this data.
     pub(crate) fn service(&self, data: &mut Data) -> BoxService {
-        let mut service = data.store(&self.store);
-        if let Some(fifos) = data.fifos(self) {
-            service = service.with_part(fifos).boxed();
-        }
+        let mut service = self.values(data);
         if let Some(files) = data.files(self) {
             service = service.with_part(files).boxed();
         }
@@ -134,6 +142,21 @@ impl ServerPlan {
             None => service,
         }
     }
+
+    /// The values of the four areas as clients read them, from this data.
+    fn values(&self, data: &mut Data) -> BoxService {
+        let store = data.store(&self.store).boxed();
+        match data.fifos(self) {
+            Some(fifos) => store.with_part(fifos).boxed(),
+            None => store,
+        }
+    }
+
+    /// What the console sees of it. Neither rules nor `read_only` are about the operator.
+    pub(crate) fn station(&self, data: &mut Data) -> Station {
+        let station = Station::new(self.values(data)).with_units(self.options.units.clone());
+        station.with_store(data.store(&self.store))
+    }
 }
 
 impl StorePlan {
@@ -142,31 +165,31 @@ impl StorePlan {
     }
 
     /// A store with the values of the file.
-    fn make(&self) -> BoxService {
+    fn make(&self) -> console::Store {
         if self.section.partial.as_ref().is_some_and(|partial| partial.value) {
             let store = Sparse::new();
             self.cells.iter().for_each(|cells| store.set(cells.area, cells.first, &cells.values));
-            return store.boxed();
+            return console::Store::Sparse(store);
         }
         let [co, di, hr, ir] = self.section.sizes();
         let store = Memory::with_sizes(co, di, hr, ir);
         for Cells { area, first, values, .. } in self.cells.iter() {
             store.set(*area, *first, values).expect("the check has compared them with the size");
         }
-        store.boxed()
+        console::Store::Memory(store)
     }
 }
 
 /// The data of running servers. What is asked for again, in the same words, is the same data: clients' writes stay.
 #[derive(Clone, Default)]
 pub(crate) struct Data {
-    stores: HashMap<StoreKey, (Store, BoxService)>,
+    stores: HashMap<StoreKey, (Store, console::Store)>,
     files: HashMap<Arc<str>, (Server, Files)>,
     fifos: HashMap<Arc<str>, (Server, Fifos)>,
 }
 
 impl Data {
-    fn store(&mut self, plan: &StorePlan) -> BoxService {
+    fn store(&mut self, plan: &StorePlan) -> console::Store {
         match self.stores.get(&plan.key) {
             Some((section, store)) if *section == plan.section => store.clone(),
             _ => {

@@ -10,6 +10,7 @@ use dinrail::service::Service;
 use dinrail::transport::Endpoint;
 use tracing::{error, info};
 
+use crate::console::Desk;
 use crate::live::Live;
 use crate::plan::{Data, Plan, ServerPlan};
 
@@ -28,11 +29,12 @@ use crate::plan::{Data, Plan, ServerPlan};
 /// # }
 /// ```
 pub struct Servers {
-    manager: Manager,
+    manager: Arc<Manager>,
     plan: Plan,
     data: Data,
     /// What each server answers from.
     live: HashMap<Arc<str>, Live>,
+    desk: Desk,
     hooks: Option<Arc<dyn Hooks>>,
 }
 
@@ -95,14 +97,22 @@ impl Servers {
     /// # Errors
     /// As [`start`](Self::start).
     pub async fn start_with(plan: Plan, hooks: Option<Arc<dyn Hooks>>) -> Result<Self, Failed> {
-        let mut this =
-            Self { manager: Manager::new(), plan: Plan::default(), data: Data::default(), live: HashMap::new(), hooks };
+        let manager = Arc::new(Manager::new());
+        let mut this = Self {
+            desk: Desk::new(&manager),
+            manager,
+            plan: Plan::default(),
+            data: Data::default(),
+            live: HashMap::new(),
+            hooks,
+        };
         for server in &plan.servers {
             let (live, built) = this.build(server);
             this.live.insert(server.name.clone(), live);
             this.manager.add(server.name.clone(), built)?;
         }
         this.manager.start_all().await?;
+        this.show(&plan);
         this.plan = plan;
         Ok(this)
     }
@@ -110,6 +120,12 @@ impl Servers {
     /// How each server is, in the file's order of when they were added.
     pub fn status(&self) -> Vec<Status> {
         self.manager.status()
+    }
+
+    /// What a [`Console`](crate::console::Console) is about; after a [`change`](Self::change) it is about what is there
+    /// then.
+    pub fn desk(&self) -> Desk {
+        self.desk.clone()
     }
 
     /// Stops all servers gracefully, and at the same time.
@@ -174,7 +190,9 @@ impl Servers {
             }
         }
         data.keep(&plan);
-        (self.plan, self.data) = (plan, data);
+        self.data = data;
+        self.show(&plan);
+        self.plan = plan;
         Ok(changes)
     }
 
@@ -210,6 +228,12 @@ impl Servers {
             done.push((plan.name.clone(), live));
         }
         Ok(())
+    }
+
+    /// Lets a console see the data of this plan.
+    fn show(&mut self, plan: &Plan) {
+        let stations = plan.servers.iter().map(|server| (server.name.clone(), server.station(&mut self.data)));
+        self.desk.replace(stations);
     }
 
     fn build(&mut self, plan: &ServerPlan) -> Built {

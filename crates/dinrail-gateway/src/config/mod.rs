@@ -56,6 +56,20 @@ section! {
         server: Vec<At<Server>>,
         /// Stores that several servers share, by name.
         store: Named<Store>,
+        /// A console for operators; none unless set.
+        console: Console,
+    }
+}
+
+section! {
+    /// An operator's way to look at the servers and to set their values, by lines of text: `dinrail console`. It knows no
+    /// passwords.
+    Console {
+        #[schemars(required)]
+        /// Where it listens: an IP address of this machine only and a port, such as "127.0.0.1:5021".
+        listen: String,
+        /// Let it listen where other machines can reach it: whoever connects can read and set every value.
+        public: bool,
     }
 }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // in a test, an unwrap is an assertion
 
 mod changing;
+mod console;
 mod harness;
 mod problems;
 mod serving;

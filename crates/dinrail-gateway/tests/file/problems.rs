@@ -132,6 +132,29 @@ fn s004_13_two_servers_in_each_others_way() {
 }
 
 #[test]
+fn s002_13_what_may_be_wrong_in_a_console() {
+    let table = [
+        ("", "`listen` is missing"),
+        ("listen = \"5021\"", "\"5021\" is no place for a console: write an IP address and a port"),
+        ("listen = \"0.0.0.0:5021\"", "other machines can reach 0.0.0.0:5021, and the console has no passwords"),
+        ("listen = \"127.0.0.1:5021\"\npublik = true", "unknown key `publik`"),
+        ("listen = \"127.0.0.1:5020\"", "the console and the server \"plc\" are in each other's way"),
+        ("listen = \"0.0.0.0:5020\"\npublic = true", "the console and the server \"plc\" are in each other's way"),
+    ];
+    let plc = server("").replace(":0\"", ":5020\"");
+    for (console, title) in table {
+        let shown = shown(1, &format!("[console]\n{console}\n{plc}"));
+        assert!(shown.starts_with(&format!("error: {title}")), "{console}: {title:?} is missing in\n{shown}");
+        assert!(shown.contains('^'), "{shown}");
+    }
+    let plan = load(&format!("{plc}[console]\nlisten = \"[::]:5021\"\npublic = true\n")).unwrap();
+    assert_eq!(plan.to_string(), "plc  tcp://127.0.0.1:5020\nwith a console on [::]:5021\n");
+    assert!(load(&plc).unwrap().console().is_none(), "none unless asked for");
+    let no_public = shown(1, &format!("{plc}[console]\nlisten = \"0.0.0.0:1\"\n"));
+    assert!(no_public.contains("public = true"), "{no_public}");
+}
+
+#[test]
 fn s004_13_certificates_are_read_before_anything_starts() {
     let listen = "[[server]]\nname = \"plc\"\nlisten = \"tls://127.0.0.1:0\"\n";
     assert!(shown(1, listen).starts_with("error: a TLS server has a certificate to show"));

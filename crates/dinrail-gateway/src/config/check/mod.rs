@@ -1,5 +1,6 @@
 //! The file as it is meant: what each key says together with the others, and with the files that it names.
 
+mod console;
 mod device;
 mod options;
 mod rules;
@@ -30,9 +31,10 @@ pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> O
     checker.check_shared_stores();
     checker.check_names(servers);
     let plans: Vec<_> = servers.iter().filter_map(|server| checker.server(server)).collect();
+    let console = file.console.as_ref().and_then(|console| checker.console(console));
     checker.check_ports();
     checker.check_unused(servers);
-    (plans.len() == servers.len()).then_some(Plan { servers: plans, warnings: None })
+    (plans.len() == servers.len()).then_some(Plan { servers: plans, console, warnings: None })
 }
 
 struct Checker<'a> {
