@@ -19,7 +19,7 @@ pub(crate) use self::reference::{Reference, parse_area, short_name};
 pub(crate) use self::secret::secret;
 pub(crate) use self::time::parse_duration;
 pub(crate) use self::watched::Watched;
-use crate::command::{bench, check, completions, pki, read, scan, serve, sniff, watch, write, ws_bridge};
+use crate::command::{bench, check, completions, console, pki, read, scan, serve, sniff, watch, write, ws_bridge};
 
 /// Modbus at a shell: read, write, scan, serve and measure.
 #[derive(Debug, Parser)]
@@ -43,6 +43,7 @@ pub(crate) enum Command {
     Scan(scan::Scan),
     Sniff(sniff::Sniff),
     Bench(bench::Bench),
+    Console(console::Console),
     WsBridge(ws_bridge::WsBridge),
     Pki(pki::Pki),
     Completions(completions::Completions),
@@ -67,7 +68,8 @@ and 400001 are hr:0, 30001 is ir:0, 10001 is di:0, 00001 is co:0.
 
 Exit codes:
   0    done
-  1    refused: the device answered with an exception, or what was read back is not what was written
+  1    refused: the device answered with an exception, or the console with an error, or what was read back is not
+       what was written
   2    the command line is wrong, or a value does not fit its type
   3    no connection, or no answer in time; for serve, the address cannot be listened on
   4    the outcome of a write is unknown: it was sent, and no answer came; read before writing again

@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod console;
 pub(crate) mod pki;
 pub(crate) mod read;
 pub(crate) mod scan;
@@ -29,6 +30,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Scan(scan) => block_on(scan.run()),
         Command::Sniff(sniff) => block_on(sniff.run()),
         Command::Bench(bench) => block_on(bench.run()),
+        Command::Console(console) => console.run(),
         Command::WsBridge(bridge) => block_on(bridge.run()),
         Command::Pki(pki) => pki.run(),
         Command::Completions(completions) => completions.run(),

@@ -12,6 +12,7 @@ async fn help_names_every_command_and_every_exit_code() {
         "write",
         "scan",
         "bench",
+        "console",
         "ws-bridge",
         "pki",
         "completions",
@@ -24,9 +25,20 @@ async fn help_names_every_command_and_every_exit_code() {
 
 #[tokio::test]
 async fn every_command_has_examples_and_lines_of_readable_length() {
-    for command in
-        ["serve", "check", "read", "write", "watch", "scan", "sniff", "bench", "pki", "completions", "ws-bridge"]
-    {
+    for command in [
+        "serve",
+        "check",
+        "read",
+        "write",
+        "watch",
+        "scan",
+        "sniff",
+        "bench",
+        "pki",
+        "completions",
+        "console",
+        "ws-bridge",
+    ] {
         for option in ["-h", "--help"] {
             let help = stdout(&[command, option]).await;
             assert!(help.contains("Examples:\n"), "{help}");
@@ -75,6 +87,11 @@ async fn a_wrong_command_line_is_2_and_a_sentence() {
         (&["write", "plc", "di:0", "1"], "discrete inputs cannot be written"),
         (&["serve", "--set", "hr:0=x"], "\"x\" is no whole number"),
         (&["serve", "--unit", "300"], "300"),
+        (&["serve", "--console", "0.0.0.0:7020"], "or allow it with --console-public"),
+        (&["serve", "--console", "7020"], "\"7020\" is no place for a console: write an IP address and a port"),
+        (&["serve", "--console", "--faulty", "drop"], "cannot be used with"),
+        (&["console", "get", "1", "hr", "0"], "write a host and a port, such as 127.0.0.1:7020"),
+        (&["console", "127.0.0.1:1", "get\nset 1 hr 0 1"], "one command at a time"),
         (&["bench", "plc", "--depth", "0"], "0"),
         (&["completions", "tcsh"], "tcsh"),
     ];

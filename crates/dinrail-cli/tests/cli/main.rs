@@ -3,6 +3,7 @@
 
 mod bench;
 mod config;
+mod console;
 mod harness;
 mod help;
 mod pki;

@@ -66,7 +66,7 @@ section! {
     /// passwords.
     Console {
         #[schemars(required)]
-        /// Where it listens: an IP address of this machine only and a port, such as "127.0.0.1:5021".
+        /// Where it listens: an IP address of this machine only and a port, such as "127.0.0.1:7020".
         listen: String,
         /// Let it listen where other machines can reach it: whoever connects can read and set every value.
         public: bool,

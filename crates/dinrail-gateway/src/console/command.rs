@@ -192,9 +192,7 @@ fn encode(place: Place, text: &str) -> Result<Vec<u16>, String> {
         return Ok(vec![bit.into()]);
     }
     let mut registers = vec![0; data_type.registers()];
-    data_type
-        .encode(&value, Order::Abcd, &mut registers)
-        .map_err(|error| format!("{} is {error}", quoted(text)))?;
+    data_type.encode(&value, Order::Abcd, &mut registers).map_err(|error| format!("{} is {error}", quoted(text)))?;
     Ok(registers)
 }
 

@@ -24,7 +24,7 @@ impl fmt::Display for BadListen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoAddress(text) => {
-                write!(f, "{text:?} is no place for a console: write an IP address and a port, such as 127.0.0.1:5021")
+                write!(f, "{text:?} is no place for a console: write an IP address and a port, such as 127.0.0.1:7020")
             }
             Self::Public(address) => {
                 let port = address.port();
@@ -41,13 +41,17 @@ impl fmt::Display for BadListen {
 impl std::error::Error for BadListen {}
 
 impl Listen {
-    /// `127.0.0.1:5021`, `[::1]:5021` or `localhost:5021`; port 0 takes a free one.
+    /// `127.0.0.1:7020`, `[::1]:7020` or `localhost:7020`; port 0 takes a free one.
     ///
     /// # Errors
     /// When the text is no address, or one that other machines can reach.
     pub fn loopback(text: &str) -> Result<Self, BadListen> {
         let listen = Self::public(text)?;
-        if listen.address.ip().to_canonical().is_loopback() { Ok(listen) } else { Err(BadListen::Public(listen.address)) }
+        if listen.address.ip().to_canonical().is_loopback() {
+            Ok(listen)
+        } else {
+            Err(BadListen::Public(listen.address))
+        }
     }
 
     /// The same for any address of this machine; `0.0.0.0` and `[::]` are all of them.
@@ -82,7 +86,7 @@ mod tests {
     #[test]
     fn s002_13_a_console_is_for_this_machine() {
         let own = [
-            ("127.0.0.1:5021", "127.0.0.1:5021"),
+            ("127.0.0.1:7020", "127.0.0.1:7020"),
             ("127.1.2.3:0", "127.1.2.3:0"),
             ("localhost:7", "127.0.0.1:7"),
             ("[::1]:7", "[::1]:7"),
@@ -96,9 +100,9 @@ mod tests {
             assert!(refused.contains("no passwords") && refused.ends_with("take 127.0.0.1:7"), "{refused}");
             assert_eq!(Listen::public(text).expect(text).address().port(), 7);
         }
-        for text in ["", "5021", "127.0.0.1", "plc:5021", "tcp://127.0.0.1:5021", "localhost:70000"] {
+        for text in ["", "7020", "127.0.0.1", "plc:7020", "tcp://127.0.0.1:7020", "localhost:70000"] {
             let refused = Listen::public(text).expect_err(text).to_string();
-            assert!(refused.contains("such as 127.0.0.1:5021"), "{refused}");
+            assert!(refused.contains("such as 127.0.0.1:7020"), "{refused}");
         }
     }
 }

@@ -53,8 +53,7 @@ impl Console {
     /// # Errors
     /// [`Error::Bind`] when the address cannot be listened on.
     pub async fn start(listen: Listen, desk: Desk) -> Result<Self, Error> {
-        let failed =
-            |source| Error::Bind { address: listen.address().to_string().into(), source: Arc::new(source) };
+        let failed = |source| Error::Bind { address: listen.address().to_string().into(), source: Arc::new(source) };
         let listener = TcpListener::bind(listen.address()).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         if address.ip().to_canonical().is_loopback() {

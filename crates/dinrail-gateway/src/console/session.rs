@@ -44,7 +44,8 @@ enum End {
 async fn converse(stream: &mut TcpStream, peer: SocketAddr, desk: Desk) -> std::io::Result<End> {
     let (reader, writer) = stream.split();
     let mut lines = Lines::of(reader);
-    let mut session = Session { peer: Peer::at(peer), desk, chosen: None, reply: Reply { writer, text: String::new() } };
+    let mut session =
+        Session { peer: Peer::at(peer), desk, chosen: None, reply: Reply { writer, text: String::new() } };
     loop {
         let Ok(line) = timeout(IDLE, lines.next()).await else { return Ok(End::Gone) };
         let line = match line? {
@@ -213,7 +214,7 @@ mod tests {
             "POST / HTTP/1.1",
             "GET /get%201%20hr%200 HTTP/1.1",
             "OPTIONS * HTTP/1.0",
-            "set http://127.0.0.1:5021/ http/1.1",
+            "set http://127.0.0.1:7020/ http/1.1",
             "PRI * HTTP/2.0",
             "GET /",
         ] {

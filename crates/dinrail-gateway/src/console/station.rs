@@ -83,13 +83,7 @@ impl Station {
     }
 
     /// Reads registers, or bits as 0 and 1, in as many requests as it takes. A value is never torn between two of them.
-    pub(super) async fn read(
-        &self,
-        unit: UnitId,
-        peer: &Peer,
-        place: Place,
-        items: usize,
-    ) -> Result<Vec<u16>, String> {
+    pub(super) async fn read(&self, unit: UnitId, peer: &Peer, place: Place, items: usize) -> Result<Vec<u16>, String> {
         let most = usize::from(place.area.max_read());
         let step = if place.width() <= most { most - most % place.width() } else { most };
         let mut values = Vec::with_capacity(items);
@@ -175,7 +169,8 @@ impl Station {
         };
         match reply {
             Reply::Response(written) => {
-                let response = Response::decode(request, &room[..written.length()]).map_err(|error| error.to_string())?;
+                let response =
+                    Response::decode(request, &room[..written.length()]).map_err(|error| error.to_string())?;
                 answered(response);
                 Ok(())
             }

@@ -241,7 +241,9 @@ async fn a_client_that_asks_nothing_is_let_go_and_one_that_asks_is_not() {
 #[tokio::test]
 async fn s002_13_a_reload_changes_what_the_console_sees_and_keeps_its_connections() {
     let text = |more: &str, value: u16| {
-        format!("[[server]]\nname = \"a\"\nlisten = \"tcp://127.0.0.1:0\"\nstore = {{ hr = {{ 0 = {value} }} }}\n{more}")
+        format!(
+            "[[server]]\nname = \"a\"\nlisten = \"tcp://127.0.0.1:0\"\nstore = {{ hr = {{ 0 = {value} }} }}\n{more}"
+        )
     };
     let mut servers = start(&text("", 1)).await;
     let console = open(&servers).await;

@@ -4,36 +4,42 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dinrail::server::{Hooks, Status};
-use dinrail_gateway::{Plan, Servers};
+use dinrail_gateway::console::{Console, Listen};
+use dinrail_gateway::{Changes, Plan, Servers};
 use tracing::{error, info};
 
+use super::console::{self, Next};
 use super::watch::Watch;
 use crate::command::signal::{Reload, Stop};
 use crate::failure::Failure;
 use crate::output;
 
-/// Serves what the file says, until it is told to stop.
-pub(super) async fn run(path: PathBuf) -> Result<(), Failure> {
+/// Serves what the file says, until it is told to stop. A console of the command line stands in place of the file's.
+pub(super) async fn run(path: PathBuf, console: Option<Listen>) -> Result<(), Failure> {
     let mut stop = Stop::listen()?;
     let mut reload = Reload::listen()?;
     let plan = load(&path).map_err(|count| {
         let problems = if count == 1 { "1 problem".to_owned() } else { format!("{count} problems") };
         Failure::Usage(format!("{}: {problems}; nothing was started", path.display()))
     })?;
+    let wanted = console.or(plan.console());
     let hooks = tracing::enabled!(tracing::Level::INFO).then(|| Arc::new(Watch) as Arc<dyn Hooks>);
     let mut servers = Servers::start_with(plan, hooks)
         .await
         .map_err(|failed| Failure::Unreachable(format!("{failed}; nothing was started")))?;
     let mut told = Vec::new();
     tell(&servers, &mut told)?;
+    let mut open = console::open(wanted, servers.desk()).await?;
     loop {
         tokio::select! {
             () = stop.requested() => break,
             () = reload.requested() => {}
         }
-        change(&mut servers, &path).await;
+        let next = change(&mut servers, &path, open.as_ref(), console).await;
         tell(&servers, &mut told)?;
+        next.take_place(&mut open, servers.desk()).await?;
     }
+    drop(open);
     tokio::select! {
         _ = servers.stop() => Ok(()),
         () = stop.requested() => Err(Failure::Interrupted), // somebody does not want to wait for the rest
@@ -53,19 +59,37 @@ pub(crate) fn load(path: &Path) -> Result<Plan, usize> {
     loaded.map_err(|invalid| invalid.count())
 }
 
-/// Serves what the file says now; when it cannot be, everything goes on as before.
-async fn change(servers: &mut Servers, path: &Path) {
-    let loaded = load(path);
+/// Serves what the file says now, and returns what is to become of the console; when it cannot be, everything goes on as
+/// before.
+async fn change(servers: &mut Servers, path: &Path, open: Option<&Console>, console: Option<Listen>) -> Next {
+    let changed = try_change(servers, path, open, console).await;
     let path = path.display();
-    let plan = match loaded {
-        Ok(plan) => plan,
-        Err(1) => return error!("{path} was not reloaded: it has 1 problem; everything goes on as before"),
-        Err(count) => return error!("{path} was not reloaded: it has {count} problems; everything goes on as before"),
-    };
-    match servers.change(plan).await {
-        Ok(changes) => info!("{path} was reloaded: {changes}"),
-        Err(failed) => error!("{path} was not reloaded: {failed}; everything goes on as before"),
+    match changed {
+        Ok((changes, next)) => {
+            info!("{path} was reloaded: {changes}");
+            next
+        }
+        Err(why) => {
+            error!("{path} was not reloaded: {why}; everything goes on as before");
+            Next::Same
+        }
     }
+}
+
+async fn try_change(
+    servers: &mut Servers,
+    path: &Path,
+    open: Option<&Console>,
+    console: Option<Listen>,
+) -> Result<(Changes, Next), String> {
+    let plan = load(path).map_err(|count| match count {
+        1 => "it has 1 problem".to_owned(),
+        count => format!("it has {count} problems"),
+    })?;
+    let wanted = console.or(plan.console());
+    let next = Next::prepare(open, wanted, servers.desk()).await.map_err(|error| format!("the console {error}"))?;
+    let changes = servers.change(plan).await.map_err(|failed| failed.to_string())?;
+    Ok((changes, next))
 }
 
 /// Says where servers listen that have not been named yet.

@@ -1,6 +1,7 @@
 //! `dinrail serve`: a server that holds values, to try clients against and to learn with.
 
 mod config;
+mod console;
 mod demo;
 mod read_only;
 mod secure;
@@ -15,12 +16,14 @@ use dinrail::server::DiagnosticsMode;
 use dinrail::service::{BoxService, DeviceIdentity, Fifos, Files, Memory, ServerId, Service as _};
 use dinrail::transport::{Endpoint, Faults};
 use dinrail::{Area, Server, server};
+use dinrail_gateway::console::{Desk, Station};
 use tokio::time::MissedTickBehavior;
 
 pub(crate) use self::config::load;
+use self::console::ConsoleArgs;
 use self::read_only::ReadOnly;
 use self::secure::Secure;
-use self::serving::Serving;
+use self::serving::{NAME, Serving};
 use self::watch::Watch;
 use super::signal::Stop;
 use crate::args::Assignment;
@@ -101,6 +104,9 @@ pub(crate) struct Serve {
     faulty: Option<Faults>,
 
     #[command(flatten)]
+    console: ConsoleArgs,
+
+    #[command(flatten)]
     secure: Secure,
 }
 
@@ -153,6 +159,7 @@ Examples:
   dinrail serve --set hr:0=1,2,3 --set co:0=on,off --set 40011:f32=21.5
   dinrail serve --fifo hr:1000=11,22,33             a queue for FC 24
   dinrail -v serve --read-only                      says who connects
+  dinrail serve --console                           values can be set by hand: dinrail console
   dinrail serve --faulty delay=5ms..20ms,drop=1%    a bad line, to see what a client makes of it
 
 Besides the four areas: exception status from co:0 to co:7 (FC 7), server id (FC 17),
@@ -166,8 +173,9 @@ Values of --demo, set ten times a second:
 
 impl Serve {
     pub(crate) async fn run(self) -> Result<(), Failure> {
+        let console = self.console.listen()?;
         if let Some(path) = self.config {
-            return config::run(path).await;
+            return config::run(path, console).await;
         }
         let mut stop = Stop::listen()?;
         let memory = self.memory();
@@ -187,6 +195,14 @@ impl Serve {
         };
         let (server, address) = started.map_err(|error| Failure::Unreachable(error.to_string()))?;
         output::print(&format!("listening on {address}\n"))?;
+        let console = match server.manager() {
+            Some(manager) => {
+                let desk = Desk::new(manager);
+                desk.put(NAME, self.station(&memory));
+                console::open(console, desk).await?
+            }
+            None => None, // the two flags exclude each other
+        };
         if self.demo {
             output::print(&format!("{}\n", demo::TABLE))?;
         }
@@ -194,6 +210,7 @@ impl Serve {
             () = keep_moving(&memory, start), if self.demo => {}
             () = stop.requested() => {}
         }
+        drop(console);
         tokio::select! {
             () = server.stop() => Ok(()),
             () = stop.requested() => Err(Failure::Interrupted), // somebody does not want to wait for the rest
@@ -214,15 +231,24 @@ impl Serve {
         Ok(if tracing::enabled!(tracing::Level::INFO) { server.with_hooks(Watch) } else { server })
     }
 
+    /// What the console sees. Whether clients may write is not about the operator.
+    fn station(&self, memory: &Memory) -> Station {
+        let values = memory.clone().with_part(self.fifos());
+        Station::new(values).with_units(self.options().units).with_memory(memory.clone())
+    }
+
+    fn fifos(&self) -> Fifos {
+        self.fifo.iter().fold(Fifos::new(), |all, Assignment { start, values }| {
+            all.with_queue(start.address, values.iter().copied())
+        })
+    }
+
     fn service(&self, memory: &Memory) -> Result<BoxService, Failure> {
         let files = (1..=FILES).fold(Files::new(), |all, number| all.with_file(number, [0; RECORDS]));
-        let fifos = self.fifo.iter().fold(Fifos::new(), |all, Assignment { start, values }| {
-            all.with_queue(start.address, values.iter().copied())
-        });
         let device = memory
             .clone()
             .with_part(files)
-            .with_part(fifos)
+            .with_part(self.fifos())
             .with_part(ServerId::new("dinrail"))
             .with_status_coils(0)
             .with_identity(DeviceIdentity::new("dinrail", "serve", concat!("V", env!("CARGO_PKG_VERSION"))));

@@ -8,7 +8,7 @@ use crate::console::{BadListen, Listen};
 
 impl Checker<'_> {
     pub(super) fn console(&mut self, at: &At<Console>) -> Option<Listen> {
-        let mend = "say where it listens: listen = \"127.0.0.1:5021\"";
+        let mend = "say where it listens: listen = \"127.0.0.1:7020\"";
         let listen = required(at.value.listen.as_ref(), "listen", &at.span, mend, self.problems)?;
         let is_public = at.value.public.as_ref().is_some_and(|public| public.value);
         let read = if is_public { Listen::public(&listen.value) } else { Listen::loopback(&listen.value) };
