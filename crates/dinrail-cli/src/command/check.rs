@@ -6,7 +6,7 @@ use super::serve::load;
 use crate::failure::Failure;
 use crate::output;
 
-/// Check a file for `serve --config`, and start nothing.
+/// Check a file for `serve --config`, and start nothing
 ///
 /// Shows every problem with its place and what to do about it, and exits with 2; or a line a server, and exits with 0.
 #[derive(Debug, clap::Args)]

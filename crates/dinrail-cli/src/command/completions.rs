@@ -7,7 +7,7 @@ use crate::args::Args;
 use crate::failure::Failure;
 use crate::output;
 
-/// Print a script that lets your shell complete dinrail's commands and options.
+/// Print a script that lets your shell complete dinrail's commands and options
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Completions {

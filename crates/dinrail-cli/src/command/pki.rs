@@ -14,7 +14,7 @@ use time::{Duration, OffsetDateTime};
 use crate::failure::Failure;
 use crate::output;
 
-/// Make certificates for trying TLS and Modbus Security: a CA, a server, and a client for each role.
+/// Make certificates for trying TLS and Modbus Security: a CA, a server, and a client for each role
 ///
 /// Keys are not encrypted, and only you may read them. Whoever has ca.key can make any client: for a plant, use the CA
 /// that you have.

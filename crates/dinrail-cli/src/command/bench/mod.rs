@@ -15,7 +15,7 @@ use crate::args::{Device, Reference, parse_duration};
 use crate::failure::Failure;
 use crate::output;
 
-/// Measure requests a second and latencies of a server.
+/// Measure requests a second and latencies of a server
 ///
 /// Each connection keeps DEPTH requests unanswered at any time, and asks again as soon as one is answered.
 /// Ctrl-C ends it early and still reports. Do not point it at a device that is at work.

@@ -17,7 +17,7 @@ use crate::args::{Device, NOTATIONS, Notation, Reference, parse_duration};
 use crate::failure::Failure;
 use crate::output::{self, Format, Readings, Row};
 
-/// Read coils, inputs and registers.
+/// Read coils, inputs and registers
 ///
 /// A terminal is shown a table; a pipe gets one bare value a line, and with --json one object a line:
 /// {"time":"2026-01-31T12:00:00.000Z","unit":1,"address":"hr:0","type":"u16","value":42}

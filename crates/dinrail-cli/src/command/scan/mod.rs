@@ -18,7 +18,7 @@ use crate::args::{Line, Ranges, parse_area};
 use crate::failure::Failure;
 use crate::output;
 
-/// Find the units of a line or host, and which of their addresses answer.
+/// Find the units of a line or host, and which of their addresses answer
 ///
 /// Nothing is written: units are found by reading one holding register, and whoever answers is there, with an exception as
 /// well. Then each unit's areas are read in large blocks, and in ever smaller ones where a block is refused. Ctrl-C ends

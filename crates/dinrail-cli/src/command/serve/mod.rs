@@ -30,7 +30,7 @@ use crate::args::Assignment;
 use crate::failure::Failure;
 use crate::output;
 
-/// Serve values over Modbus TCP: four areas of 65536 zeros, or what you set.
+/// Serve values: four areas of 65536 zeros, what you set, or many servers from a file
 ///
 /// Prints "listening on URL" as its first line once clients may come. Ctrl-C and SIGTERM end it: it answers
 /// what it has been asked, closes and exits with 0.

@@ -21,7 +21,7 @@ use crate::output::{self, Exchanges};
 /// Shorter silences end no burst: adapters on USB hand over bytes in heaps, up to 16 ms apart.
 const LEAST_SILENCE: Duration = Duration::from_millis(25);
 
-/// Show what others say to each other: requests paired with their replies.
+/// Show what others say to each other: requests paired with their replies
 ///
 /// Listens to a serial bus without ever writing to it, or reads a capture of tcpdump, Wireshark or dinrail. At the end,
 /// or on Ctrl-C, it sums up for each unit.

@@ -13,7 +13,7 @@ use crate::args::{Device, NOTATIONS, Notation, Watched, parse_duration};
 use crate::failure::Failure;
 use crate::output::{self, Format, Screen, WatchedRow, change_json, change_line};
 
-/// Show points of a device live, and what changes.
+/// Show points of a device live, and what changes
 ///
 /// A terminal is shown a table. A pipe gets a line a change: time, name, value and quality, with tabs between them,
 /// and the error behind them if the quality is not good. With --json it is one object a line:

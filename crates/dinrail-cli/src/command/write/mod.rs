@@ -13,7 +13,7 @@ use crate::args::{Device, NOTATIONS, Notation, Reference};
 use crate::failure::Failure;
 use crate::output;
 
-/// Write coils and holding registers.
+/// Write coils and holding registers
 ///
 /// All values go in one request: FC 5 or 6 for one coil or register, FC 15 or 16 for several, FC 22 for a
 /// single bit of a register. Nothing is sent twice. When no answer comes, the device may or may not have done

@@ -27,7 +27,7 @@ use crate::args::{Device, parse_duration};
 use crate::failure::Failure;
 use crate::output;
 
-/// Let web pages and scripts read and write a device by JSON over WebSocket.
+/// Let web pages and scripts read and write a device by JSON over WebSocket
 ///
 /// Prints "listening on ws://HOST:PORT" as its first line once peers may come. A device that does not answer
 /// costs a peer one answer of type "error" and nothing else: the bridge connects again by itself. Ctrl-C and
