@@ -16,6 +16,8 @@ pub(crate) enum Failure {
     Unreachable(String),
     /// A write was sent and nobody knows what became of it.
     Unknown(String),
+    /// The system has no room on the disk, or no file descriptor left. What was asked for may have been done.
+    System(String),
     /// Ctrl-C, where the command had something to finish first.
     Interrupted,
     /// Whoever read our output wants no more of it, as `head` does; no reason to complain.
@@ -47,6 +49,7 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::Unreachable(_) => 3,
             Self::Unknown(_) => 4,
+            Self::System(_) => 5,
             Self::Interrupted => 130,
         }
     }
@@ -54,18 +57,29 @@ impl Failure {
     /// The sentence for standard error, if there is anything to say.
     pub(crate) fn sentence(&self) -> Option<&str> {
         match self {
-            Self::Refused(text) | Self::Usage(text) | Self::Unreachable(text) | Self::Unknown(text) => Some(text),
+            Self::Refused(text)
+            | Self::Usage(text)
+            | Self::Unreachable(text)
+            | Self::Unknown(text)
+            | Self::System(text) => Some(text),
             Self::Interrupted | Self::ReaderGone => None,
         }
     }
 }
 
-/// Standard output is all that the commands write to.
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
+impl Failure {
+    /// What it means that standard output could not be written.
+    pub(crate) fn of_output(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::ReaderGone,
-            _ => Self::Refused(format!("the system refuses: {error}")),
+            _ => Self::System(format!("standard output cannot be written: {error}")),
         }
+    }
+}
+
+/// Of what every command needs from the system: threads, signals, sockets.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::System(format!("the system refuses: {error}"))
     }
 }

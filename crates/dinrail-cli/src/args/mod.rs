@@ -73,6 +73,7 @@ Exit codes:
   2    the command line is wrong, or a value does not fit its type
   3    no connection, or no answer in time; for serve, the address cannot be listened on
   4    the outcome of a write is unknown: it was sent, and no answer came; read before writing again
+  5    the system failed: no room on the disk, no file descriptor left; a write may have been done all the same
   130  interrupted by Ctrl-C (serve and ws-bridge end with 0)";
 
 #[cfg(test)]

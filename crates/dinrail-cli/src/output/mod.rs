@@ -38,8 +38,7 @@ impl Format {
 /// Writes `text` to standard output at once, so that a script that waits for it sees it.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    Ok(out.flush()?)
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| Failure::of_output(&error))
 }
 
 /// Writes a sentence to standard error. There is nobody left to tell when that fails.

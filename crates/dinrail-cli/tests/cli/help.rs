@@ -18,6 +18,7 @@ async fn help_names_every_command_and_every_exit_code() {
         "completions",
         "Exit codes:",
         "  4    the outcome of a write is unknown",
+        "  5    the system failed",
     ] {
         assert!(help.contains(line), "{line:?} is missing in {help}");
     }

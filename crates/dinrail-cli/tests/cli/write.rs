@@ -1,6 +1,6 @@
 //! `dinrail write`.
 
-use crate::harness::{Server, dinrail, failure, fake, reserve, stdout};
+use crate::harness::{DEADLINE, Server, dinrail, failure, fake, reserve, stdout};
 
 #[tokio::test]
 async fn what_is_written_can_be_read() {
@@ -101,5 +101,26 @@ async fn more_than_a_request_carries_is_not_written() {
     assert_eq!(said.lines().count(), 123);
     let complaint = failure(2, &["write", &server.url, "hr:65535", "1", "2"]).await;
     assert!(complaint.contains("65535"), "{complaint}");
+    server.stop().await;
+}
+
+/// A script must not take a full disk for the device's refusal: what was to be written has been.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn output_that_cannot_be_written_is_told_from_a_refusal() {
+    let server = Server::start(&[]).await;
+    for command in
+        [&["write", &server.url, "hr:7", "9"][..], &["read", &server.url, "hr:7", "--json"], &["completions", "bash"]]
+    {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+        let mut run = tokio::process::Command::new(env!("CARGO_BIN_EXE_dinrail"));
+        let run = run.args(command).stdout(full).stderr(std::process::Stdio::piped()).kill_on_drop(true);
+        let run = tokio::time::timeout(DEADLINE, run.spawn().expect("starts").wait_with_output());
+        let run = run.await.expect("ends in time").expect("was started");
+        let said = String::from_utf8(run.stderr).expect("UTF-8");
+        assert_eq!(run.status.code(), Some(5), "{command:?}: {said}");
+        assert!(said.starts_with("dinrail: standard output cannot be written: No space left on device"), "{said}");
+    }
+    assert_eq!(stdout(&["read", &server.url, "hr:7"]).await, "9\n");
     server.stop().await;
 }

@@ -107,6 +107,8 @@ impl Peer {
                         Some(Ok(Message::Text(text))) => {
                             let answer = answer(&shared.client, shared.unit, shared.allow_writes, &text).await;
                             self.send(answer.message()).await?;
+                            // Nobody listened to it while the device was asked.
+                            heard = Instant::now();
                         }
                         Some(Ok(Message::Binary(_))) => {
                             let complaint = Answer::complaint("the message is binary: send JSON as text", None);

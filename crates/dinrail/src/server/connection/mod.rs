@@ -16,7 +16,7 @@ use std::any::Any;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
@@ -161,7 +161,10 @@ impl<T: Stream> Line<T> {
             }
         }
         // Streams with a buffer of their own (TLS) write when they are flushed; sockets do nothing.
-        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        if Pin::new(&mut self.io).poll_flush(cx)?.is_pending() {
+            self.known.entry.sending();
+            return Poll::Pending;
+        }
         self.known.entry.sent();
         Poll::Ready(Ok(()))
     }

@@ -172,3 +172,40 @@ fn replies_are_told_once_and_later_ones_after_them() {
         );
     }
 }
+
+/// Takes everything and sends nothing on, as TLS does whose peer does not read.
+struct Hoard(Vec<u8>);
+
+impl AsyncRead for Hoard {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        buffer.put_slice(&std::mem::take(&mut self.0));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Hoard {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Otherwise it would keep its place for ever: neither the idle limit nor the need for room would end it.
+#[test]
+fn a_peer_that_does_not_read_is_idle_behind_a_buffer_too() {
+    let seen = Seen::default();
+    let service = Halting { seen: seen.clone(), allowed: Arc::default() };
+    let (Line { known, .. }, _) = line(Vec::new(), &seen, Options::default());
+    let mut line = Line { io: Hoard(READ.to_vec()), known };
+    let mut progress = Progress::default();
+    assert!(progress.poll(&mut Context::from_waker(Waker::noop()), &mut line, &service).is_pending());
+    assert_eq!(seen.take(), ["request 3", "asked 3", "sending 11"]);
+    assert!(line.known.entry.idle_since().is_some());
+}
