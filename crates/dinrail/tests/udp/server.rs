@@ -261,13 +261,26 @@ async fn s001_21_a_port_in_use_is_an_error_that_names_it_and_two_may_share_it_if
     let (_server, address) = start(addresses(), Options::default()).await;
     let error = Server::udp(address, addresses()).start().await.expect_err("it is in use");
     assert!(matches!(error, Error::Bind { .. }) && error.to_string().contains(&address.to_string()), "{error}");
-    Server::tcp(address, addresses()).start().await.expect("TCP is another matter");
     if cfg!(target_os = "linux") {
         let shared = Options::default().with_reuse_port(true);
         let (_first, address) = start(addresses(), shared.clone()).await;
         Server::udp(address, addresses()).with_options(shared).start().await.expect("both share it");
         Server::udp(address, addresses()).start().await.expect_err("this one does not");
     }
+}
+
+/// The system gives UDP and TCP their numbers apart, so another program may have the number on TCP: then the next one.
+#[tokio::test]
+async fn s001_21_a_port_of_udp_is_free_for_tcp() {
+    let mut refused = Vec::new();
+    for _ in 0..100 {
+        let (_udp, address) = start(addresses(), Options::default()).await;
+        match Server::tcp(address, addresses()).start().await {
+            Ok(bound) => return assert_eq!(bound, address),
+            Err(error) => refused.push(error.to_string()),
+        }
+    }
+    panic!("of a hundred ports of UDP none could be taken for TCP: {refused:?}");
 }
 
 #[derive(Default)]
