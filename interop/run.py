@@ -13,44 +13,54 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness import launch, table
+from harness import handshakes, launch, table
 from harness.judge import Verdict, judge_all, unused
 from harness.notes import SELF, stack
+from harness.peers import Peer
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "interop.md"
 AT_ONCE = 8  # most of a conversation with a faulty peer is waiting for a timeout
 SLOWEST = "modbus-serial"  # as a server it leaves many requests unanswered: begin with it
 
 
-def converse(pair: tuple[launch.Peer, launch.Peer]) -> list[Verdict]:
+def converse(pair: tuple[Peer, Peer]) -> list[Verdict]:
     """One client, one server, all cases."""
     client, server = pair
     return judge_all(client.name, server.name, launch.talk(client, server))
 
 
-def everybody(only: str | None) -> dict[tuple[str, str], list[Verdict]]:
-    """All conversations."""
+def everybody(only: str | None) -> tuple[table.Talks, table.Talks]:
+    """All conversations, and who is let in over TLS."""
     stacks = launch.stacks()
+
+    def wanted(*peers: Peer) -> bool:
+        return only is None or any(only in (peer.name, stack(peer.name)) for peer in peers)
+
     pairs = [
         (client, server)
         for server in stacks
         if server.server
         for client in stacks
         if client.client and client.medium == server.medium
-        # What peers make of each other on a serial line is not on the page.
-        if server.medium not in launch.SERIAL or SELF in (stack(client.name), stack(server.name))
-        if only in (None, client.name, server.name, stack(client.name), stack(server.name))
+        # What peers make of each other is on the page for TCP alone.
+        if server.medium == "tcp" or SELF in (stack(client.name), stack(server.name))
+        if wanted(client, server)
     ]
+    secure = [pair for pair in handshakes.pairs(stacks) if wanted(*pair)]
     pairs.sort(key=lambda pair: pair[1].name != SLOWEST)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        talks = list(pool.map(converse, pairs))
-    return {
-        (client.name, server.name): verdicts
-        for (client, server), verdicts in zip(pairs, talks, strict=True)
-    }
+        talks = pool.map(converse, pairs)
+        let_in = pool.map(handshakes.shake_all, secure)
+        return by_name(pairs, list(talks)), by_name(secure, list(let_in))
 
 
-def report(talks: dict[tuple[str, str], list[Verdict]]) -> tuple[int, int]:
+def by_name(pairs: list[tuple[Peer, Peer]], talks: list[list[Verdict]]) -> table.Talks:
+    """The verdicts by the names of client and server."""
+    names = [(client.name, server.name) for client, server in pairs]
+    return dict(zip(names, talks, strict=True))
+
+
+def report(talks: table.Talks) -> tuple[int, int]:
     """Prints the failures; how many cases passed and failed."""
     passed = failed = 0
     for (client, server), verdicts in talks.items():
@@ -93,14 +103,14 @@ def main() -> int:
     try:
         launch.build()
         versions = launch.versions()
-        talks = everybody(args.only)
+        talks, let_in = everybody(args.only)
     except launch.HarnessError as error:
         print(error)
         return 1
-    passed, failed = report(talks)
+    passed, failed = (sum(counts) for counts in zip(report(talks), report(let_in), strict=True))
     same = True
     if args.only is None:
-        page = table.page(launch.stacks(), versions, talks)
+        page = table.page(launch.stacks(), versions, talks, let_in)
         if args.write is not None:
             args.write.write_text(page)
         else:

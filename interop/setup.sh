@@ -28,9 +28,11 @@ if ! cmp -s "$here/requirements.txt" "$work/venv/requirements.txt"; then
     cp "$here/requirements.txt" "$work/venv/"
 fi
 
-if ! cmp -s "$here/package-lock.json" "$work/node_modules/package-lock.json"; then
+# serialport brings its compiled part along: nothing is run and nothing else fetched.
+if ! cmp -s "$here/package-lock.json" "$work/node_modules/package-lock.json" \
+    || [ ! -d "$work/node_modules/serialport" ]; then
     cp "$here/package.json" "$here/package-lock.json" "$work/"
-    npm ci --prefix "$work" --omit=optional --ignore-scripts --no-audit --no-fund --silent
+    npm ci --prefix "$work" --ignore-scripts --no-audit --no-fund --silent
     cp "$here/package-lock.json" "$work/node_modules/"
 fi
 

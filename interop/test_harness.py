@@ -19,10 +19,10 @@ from collections.abc import Iterator
 from unittest import mock
 
 import run
-from harness import dataset, launch, table
+from harness import dataset, handshakes, launch, table
 from harness.cases import BY_NAME, CASES, Case
 from harness.judge import judge, judge_all, unused
-from harness.notes import SELF, Kind, fault
+from harness.notes import SELF, Kind, fault, stack
 
 SOCKET = next(peer for peer in launch.PEER_LIST if peer.name == "socket")
 
@@ -178,10 +178,27 @@ class Page(unittest.TestCase):
 
     def page(self, results: dict[str, str]) -> str:
         talks = {("pymodbus", SELF): judge_all("pymodbus", SELF, results)}
-        return table.page(launch.stacks(), {"pymodbus": "1"}, talks)
+        return table.page(launch.stacks(), {"pymodbus": "1"}, talks, {})
 
     def test_same_results_same_bytes(self) -> None:
         self.assertEqual(self.page(right()), self.page(right()))
+
+    def test_who_is_let_in_against_the_rules_is_a_failure(self) -> None:
+        row = next(row for row in handshakes.HANDSHAKES if row.title.startswith("A viewer writes"))
+        peers = launch.stacks()
+        pair = next(pair for pair in handshakes.pairs(peers) if stack(pair[1].name) == SELF)
+        for answer, passed in (("exception 1 / 1401", True), ("written / 43981", False)):
+            with mock.patch.object(handshakes, "talk", lambda *_, told=answer: {"fc06": told}):
+                verdict = row.verdict(*pair)
+            self.assertEqual(verdict.passed, passed)
+            names = (pair[0].name, pair[1].name)
+            line = table.secured({names: [verdict]}, peers, table.Numbering({}))[-1]
+            self.assertEqual(line, f"| A viewer writes: 01 | {'ok' if passed else 'FAILED'} |")
+
+    def test_each_pairing_has_a_line_and_a_failure_shows(self) -> None:
+        talks = {("pymodbus/tls", f"{SELF}/tls"): judge_all("pymodbus/tls", f"{SELF}/tls", right())}
+        lines = table.pairings(launch.stacks(), talks)
+        self.assertIn("| pymodbus over TLS | FAILED | - |", lines)
 
     def test_a_wrong_value_changes_the_page_and_the_count(self) -> None:
         wrong = {**right(), "fc03": "1 2 3"}

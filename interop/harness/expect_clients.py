@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import dataset as d
 from .cases import BY_NAME, CASES
 from .notes import ANY, SELF, SELF_CLI, Note, absent, fault
 
@@ -31,6 +32,23 @@ def all_but(names: list[str]) -> str:
 
 DUMMY = "21317 21078 17746 8260 21837 19801 8274 17731 20306 17454"
 
+TIMEOUT = "failed: timeout"
+SHORT = "sends no request with less than two bytes after the function code"
+NO_REPLY_LENGTH = "does not know how long the reply is, and waits for ever"
+TOO_SHORT = "looks at no reply, refusals neither, when it expects less than six bytes"
+MASKED = (d.holding(230) & 62194) | (9509 & ~62194 & 0xFFFF)
+# modbus-serial waits for as many bytes as the request lets it expect, with every framing but TCP's.
+BY_LENGTH = (
+    fault("fc23 fc23-max fc20-100 custom", NO_REPLY_LENGTH, {SELF: TIMEOUT}),
+    fault("fc22", NO_REPLY_LENGTH, {SELF: f"{TIMEOUT} / {MASKED}"}),
+)
+UNFINISHED = fault("exc-fc23", NO_REPLY_LENGTH, {SELF: f"{TIMEOUT} / {d.holding(250)}"})
+IMPATIENT = fault(
+    "pipeline",
+    "sends requests before the reply to the one before has come",
+    {SELF: "failed: answers missing"},
+)
+
 CLIENTS: dict[str, tuple[Note, ...]] = {
     SELF: (absent("segment", NO_SEGMENT),),
     SELF_CLI: (
@@ -52,6 +70,22 @@ CLIENTS: dict[str, tuple[Note, ...]] = {
             "fc24 fc24-empty",
             "takes the reply to be two bytes shorter than it is, and drops it for its checksum",
             {SELF: "failed: timeout"},
+        ),
+    ),
+    "pymodbus/rtu+tcp": (
+        fault(
+            "fc24 fc24-empty",
+            "takes the reply to be two bytes shorter than it is, and drops it for its checksum",
+            {SELF: "failed: timeout"},
+        ),
+    ),
+    "libmodbus/rtu": (
+        absent("pipeline", "a line has one request at a time"),
+        fault(
+            "custom",
+            "`modbus_receive_confirmation` takes one byte after a function code that it does not "
+            "know, and so the wrong bytes for the checksum",
+            {SELF: "failed: error: Invalid CRC"},
         ),
     ),
     "libmodbus": (
@@ -82,6 +116,28 @@ CLIENTS: dict[str, tuple[Note, ...]] = {
                 "pymodbus": f"{DUMMY} 20357",
             },
         ),
+    ),
+    "modbus-serial/udp": (fault("fc17 exc-function", SHORT, {SELF: TIMEOUT}),),
+    "modbus-serial/rtu": (
+        *BY_LENGTH,
+        UNFINISHED,
+        IMPATIENT,
+        fault("exc-function", NO_REPLY_LENGTH, {SELF: TIMEOUT}),
+        fault("exc-zero", TOO_SHORT, {SELF: TIMEOUT}),
+    ),
+    "modbus-serial/rtu+tcp": (
+        *BY_LENGTH,
+        UNFINISHED,
+        IMPATIENT,
+        fault("fc17 exc-function", SHORT, {SELF: TIMEOUT}),
+        fault(IDENTITY, NO_REPLY_LENGTH, {SELF: TIMEOUT}),
+        fault("exc-zero", TOO_SHORT, {SELF: TIMEOUT}),
+    ),
+    "modbus-serial/ascii": (
+        *BY_LENGTH,
+        IMPATIENT,
+        fault("fc17 exc-function", SHORT, {SELF: TIMEOUT}),
+        fault(IDENTITY.removesuffix(" fc43-none"), NO_REPLY_LENGTH, {SELF: TIMEOUT}),
     ),
     "tokio-modbus": (
         absent(

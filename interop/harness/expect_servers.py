@@ -16,6 +16,7 @@ ZERO_CODE = {
     SELF: "failed: a reply of function 80",
 }
 FILE_DUMMY = 'answers each group with the text "SERVER DUMMY RECORD.", whatever is asked'
+TOO_MANY = "answers with 126 registers in 254 bytes, one more than a PDU holds"
 SHORT = "gives no answer to a request with less than two bytes after the function code"
 OTHER_LENGTH = "failed: a reply of the wrong length"
 SILENT = {ANY: "failed: timeout"}
@@ -38,25 +39,21 @@ def not_code(code: int) -> dict[str, str]:
 
 
 # On a serial line one request is out at a time, however many a client is told to send.
-IN_TURN = own(
-    "pipeline", "requests take turns on a line", {ANY: BY_NAME["pipeline"].expected}
-)
+IN_TURN = own("pipeline", "requests take turns on a line", {ANY: BY_NAME["pipeline"].expected})
 SILENT_UNIT = own("unit-9", "who is not there is silent: another device may be", SILENT)
 NO_LENGTH = "RTU frames have no length of their own: with a byte too many the checksum is wrong"
+NO_SILENCE = "a stream has no silence that tells where a frame of unknown length ends"
 PYMODBUS_RTU = (
     IN_TURN,
     own("exc-long", NO_LENGTH, SILENT),
-    fault(
-        "exc-function exc-zero exc-126 exc-2001 exc-short",
-        "answers 80 01, which no function's refusal is",
-        SILENT,
-    ),
+    fault("exc-zero exc-126 exc-2001", "answers 80 01, which no function's refusal is", SILENT),
+    fault("exc-function exc-mei exc-short", "waits for more of the request, however long", SILENT),
     fault("fc21", "stores nothing; answers a read with 80 01", {ANY: "written / failed: timeout"}),
-    fault(
-        "exc-address exc-mei",
-        "keeps what it could not use of the request before, which spoils this one",
-        SILENT,
-    ),
+)
+SPOILED = fault(
+    "exc-address",
+    "keeps what it could not use of the request before, which spoils this one",
+    SILENT,
 )
 
 PYMODBUS: tuple[Note, ...] = (
@@ -127,6 +124,30 @@ LIBMODBUS: tuple[Note, ...] = (
     ),
 )
 
+UNKNOWN_IS_EMPTY = (
+    "takes a function code that it does not know to have no data, and drops the frame for its "
+    "checksum"
+)
+LIBMODBUS_RTU: tuple[Note, ...] = (
+    SILENT_UNIT,
+    own("exc-long", NO_LENGTH, SILENT),
+    fault("exc-short", "waits for as many bytes as the function code wants", SILENT),
+    absent("unit-2", "a context on a line is one unit", SILENT),
+    absent(
+        "unit-apart", "a context on a line is one unit", {ANY: "failed: timeout / failed: timeout"}
+    ),
+    fault(
+        f"{FIFO} fc20 fc20-100 exc-file {IDENTITY} custom fc08-echo fc08-register exc-function "
+        "exc-mei",
+        UNKNOWN_IS_EMPTY,
+        SILENT,
+    ),
+    fault("fc21", UNKNOWN_IS_EMPTY, {ANY: "failed: timeout / failed: timeout"}),
+    fault(
+        "fc08-count", UNKNOWN_IS_EMPTY, {ANY: f"failed: timeout / {d.holding(0)} / failed: timeout"}
+    ),
+)
+
 MODBUS_SERIAL: tuple[Note, ...] = (
     absent(
         f"fc22 fc23 fc23-max {FIFO} {FILES} fc08-echo fc08-register fc08-count custom exc-fc23",
@@ -157,7 +178,7 @@ MODBUS_SERIAL: tuple[Note, ...] = (
     fault("exc-long", "gives no answer", SILENT),
     fault(
         "exc-126",
-        "answers with 126 registers in 254 bytes, one more than a PDU holds",
+        TOO_MANY,
         {
             "libmodbus": "failed: error: Invalid data",
             "tokio-modbus": "failed: error: response PDU size exceeded",
@@ -223,8 +244,16 @@ TOKIO_MODBUS: tuple[Note, ...] = (
 SERVERS: dict[str, tuple[Note, ...]] = {
     f"{SELF}/rtu": (SILENT_UNIT, own("exc-long", NO_LENGTH, SILENT)),
     f"{SELF}/ascii": (SILENT_UNIT,),
+    f"{SELF}/rtu+tcp": (
+        own("exc-long", NO_LENGTH, SILENT),
+        absent("exc-function exc-mei exc-short", NO_SILENCE, SILENT),
+    ),
     "pymodbus": PYMODBUS,
-    "pymodbus/rtu": PYMODBUS_RTU,
+    "pymodbus/rtu+tcp": PYMODBUS_RTU,
+    "pymodbus/ascii+tcp": (IN_TURN,),
+    "libmodbus/rtu": LIBMODBUS_RTU,
+    "modbus-serial/rtu": (fault("exc-126", TOO_MANY, SILENT),),
+    "pymodbus/rtu": (*PYMODBUS_RTU, SPOILED),
     "pymodbus/ascii": (IN_TURN,),
     "libmodbus": LIBMODBUS,
     "modbus-serial": MODBUS_SERIAL,

@@ -12,18 +12,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from .cases import CASES, SCRIPT
-from .notes import SELF, SELF_CLI
-
-ROOT = Path(__file__).resolve().parent.parent
-WORK = ROOT / ".work"
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", WORK / "target"))
-PEERS = ROOT / "peers"
-PYTHON = WORK / "venv" / "bin" / "python"
-RUST = TARGET / "debug"
+from .peers import HOSTS, PEER_LIST, PEERS, PYTHON, ROOT, RUST, SERIAL, TARGET, WORK, Peer
 
 START_DEADLINE = 20.0
 TALK_DEADLINE = 60.0
@@ -32,99 +24,6 @@ NOT_OFFERED = "not offered"
 
 class HarnessError(Exception):
     """The suite itself could not do its work."""
-
-
-@dataclass(frozen=True)
-class Peer:
-    """One Modbus stack, and the programs that put it on a wire."""
-
-    name: str
-    title: str
-    server: tuple[str | Path, ...] = ()
-    client: tuple[str | Path, ...] = ()
-    env: dict[str, str] = field(default_factory=dict)
-    medium: str = "tcp"  # who is on another one has it in the name: pymodbus/udp
-
-
-SERIAL = ("rtu", "ascii")  # media that are a line between two pseudo terminals
-NODE_ENV = {"NODE_PATH": str(WORK / "node_modules")}
-
-PEER_LIST: tuple[Peer, ...] = (
-    Peer(SELF, SELF, (RUST / "dinrail-peer", "serve"), (RUST / "dinrail-peer", "client")),
-    Peer(
-        SELF_CLI,
-        "dinrail read, dinrail write",
-        client=(sys.executable, PEERS / "dinrail_cli_client.py"),
-        env={"DINRAIL": str(RUST / "dinrail")},
-    ),
-    Peer(
-        "pymodbus",
-        "pymodbus",
-        (PYTHON, PEERS / "pymodbus_server.py"),
-        (PYTHON, PEERS / "pymodbus_client.py"),
-    ),
-    Peer(
-        "libmodbus",
-        "libmodbus",
-        (WORK / "bin" / "libmodbus_server",),
-        (WORK / "bin" / "libmodbus_client",),
-    ),
-    Peer("mbpoll", "mbpoll", client=(sys.executable, PEERS / "mbpoll_client.py")),
-    Peer(
-        "modbus-serial",
-        "modbus-serial",
-        ("node", PEERS / "modbus_serial_server.js"),
-        ("node", PEERS / "modbus_serial_client.js"),
-        NODE_ENV,
-    ),
-    Peer(
-        "tokio-modbus",
-        "tokio-modbus",
-        (RUST / "tokio-modbus-peer", "serve"),
-        (RUST / "tokio-modbus-peer", "client"),
-    ),
-    Peer("socket", "bare socket", client=(sys.executable, PEERS / "socket_client.py")),
-    Peer(
-        f"{SELF}/udp",
-        SELF,
-        (RUST / "dinrail-peer", "serve", "udp"),
-        (RUST / "dinrail-peer", "client", "udp"),
-        medium="udp",
-    ),
-    Peer(
-        "pymodbus/udp",
-        "pymodbus",
-        (PYTHON, PEERS / "pymodbus_server.py", "udp"),
-        (PYTHON, PEERS / "pymodbus_client.py", "udp"),
-        medium="udp",
-    ),
-    *(
-        peer
-        for line in SERIAL
-        for peer in (
-            Peer(
-                f"{SELF}/{line}",
-                SELF,
-                (RUST / "dinrail-peer", "serve", line),
-                (RUST / "dinrail-peer", "client", line),
-                medium=line,
-            ),
-            Peer(
-                f"pymodbus/{line}",
-                "pymodbus",
-                (PYTHON, PEERS / "pymodbus_server.py", line),
-                (PYTHON, PEERS / "pymodbus_client.py", line),
-                medium=line,
-            ),
-        )
-    ),
-    Peer(
-        "mbpoll/rtu",
-        "mbpoll",
-        client=(sys.executable, PEERS / "mbpoll_client.py", "rtu"),
-        medium="rtu",
-    ),
-)
 
 
 def stacks() -> list[Peer]:
@@ -144,6 +43,9 @@ def build() -> None:
             command("gcc", "-std=gnu11", "-O1", *warnings, "-o", binary, source, *flags)
     cargo("--manifest-path", ROOT / "dinrail-peer" / "Cargo.toml")
     cargo("--manifest-path", ROOT.parent / "Cargo.toml", "--package", "dinrail-cli")
+    for directory, host in HOSTS.items():
+        roles = ["--role", "operator", "--role", "viewer"]
+        output(RUST / "dinrail", "pki", directory, "--force", "--host", host, *roles)
 
 
 def cargo(*arguments: str | Path) -> None:
@@ -246,13 +148,13 @@ def listening(peer: Peer, where: list[str]) -> Iterator[str]:
             process.stdout.close()
 
 
-def talk(client: Peer, server: Peer) -> dict[str, str]:
+def talk(client: Peer, server: Peer, script: str = SCRIPT) -> dict[str, str]:
     """Runs all cases; what each brought, by name."""
     with serving(server) as where:
         try:
             done = subprocess.run(
                 [*(str(a) for a in client.client), *where],
-                input=SCRIPT,
+                input=script,
                 capture_output=True,
                 text=True,
                 timeout=TALK_DEADLINE,

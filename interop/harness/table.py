@@ -6,18 +6,19 @@ from dataclasses import dataclass, field
 
 from .cases import CASES
 from .judge import Verdict
-from .launch import Peer
 from .notes import SELF, SELF_CLI, Kind, stack
+from .peers import MEDIA, Peer
 
 OURS = (SELF, SELF_CLI)
-MEDIA = {"tcp": "TCP", "udp": "UDP", "rtu": "RTU", "ascii": "ASCII"}
+Talks = dict[tuple[str, str], list[Verdict]]  # by the names of client and server
 WORDS = {Kind.ABSENT: "no", Kind.FAULT: "fault", Kind.OWN: "ok"}
 
 INTRO = """\
 # Interoperability
 
-dinrail against other Modbus stacks on one machine, over TCP, UDP and serial lines (RTU and ASCII
-on pseudo terminals), each as client against our server and as server against our client.
+dinrail against other Modbus stacks on one machine, over TCP, TLS, UDP and serial lines (RTU and
+ASCII on pseudo terminals), and with RTU and ASCII frames over TCP; each as client against our
+server and as server against our client.
 `interop/run.py` made this page and checks it: every cell is an exact comparison with what the other
 side must bring, or, where a peer is known to differ, with what that peer does. Cases, data and
 programs are in `interop/`.
@@ -73,7 +74,7 @@ def rows(header: list[str], lines: list[list[str]]) -> list[str]:
 def ours(
     peers: list[Peer],
     medium: str,
-    talks: dict[tuple[str, str], list[Verdict]],
+    talks: Talks,
     numbering: Numbering,
 ) -> list[str]:
     """The table of dinrail against everybody on a medium."""
@@ -92,9 +93,47 @@ def ours(
     return rows(header, lines)
 
 
-def shell(
-    peers: list[Peer], talks: dict[tuple[str, str], list[Verdict]], numbering: Numbering
-) -> list[str]:
+def tally(verdicts: list[Verdict]) -> str:
+    """How often the answer was as it should be, a fault, and not offered."""
+    kinds = [verdict.note.kind if verdict.note else None for verdict in verdicts]
+    fine = kinds.count(None) + kinds.count(Kind.OWN)
+    return f"{fine} / {kinds.count(Kind.FAULT)} / {kinds.count(Kind.ABSENT)}"
+
+
+def pairings(peers: list[Peer], talks: Talks) -> list[str]:
+    """A line for each stack on each medium."""
+    lines = []
+    for peer in (peer for peer in peers if stack(peer.name) not in OURS):
+        own = SELF if peer.medium == "tcp" else f"{SELF}/{peer.medium}"
+        both = [talks.get(pair) for pair in ((peer.name, own), (own, peer.name))]
+        how = MEDIA[peer.medium] or "over TCP"
+        cells = [
+            "FAILED"
+            if verdicts and not all(v.passed for v in verdicts)
+            else tally(verdicts)
+            if verdicts
+            else "-"
+            for verdicts in both
+        ]
+        lines.append([f"{peer.title} {how}", *cells])
+    return rows(["ok / fault / no", "its client, our server", "our client, its server"], lines)
+
+
+def secured(handshakes: Talks, peers: list[Peer], numbering: Numbering) -> list[str]:
+    """Who is let in over TLS."""
+    titles = {peer.name: peer.title for peer in peers}
+    header = [
+        "",
+        *(f"{titles[client]} client, {titles[server]} server" for client, server in handshakes),
+    ]
+    lines = [
+        [row[0].case, *(cell(verdict, numbering) for verdict in row)]
+        for row in zip(*handshakes.values(), strict=True)
+    ]
+    return rows(header, lines)
+
+
+def shell(peers: list[Peer], talks: Talks, numbering: Numbering) -> list[str]:
     """The table of the command line, without what it does not offer."""
     columns = {
         peer.title: talks[SELF_CLI, peer.name] for peer in peers if (SELF_CLI, peer.name) in talks
@@ -107,7 +146,7 @@ def shell(
     return rows(["", *(f"{title} server" for title in columns)], lines)
 
 
-def others(peers: list[Peer], talks: dict[tuple[str, str], list[Verdict]]) -> list[str]:
+def others(peers: list[Peer], talks: Talks) -> list[str]:
     """How the peers fare among themselves over TCP: the control group."""
     peers = [peer for peer in peers if peer.medium == "tcp" and peer.name not in OURS]
     servers = [peer for peer in peers if peer.server]
@@ -115,10 +154,7 @@ def others(peers: list[Peer], talks: dict[tuple[str, str], list[Verdict]]) -> li
     for client in (peer for peer in peers if peer.client):
         line = [f"{client.title} client"]
         for server in servers:
-            verdicts = talks.get((client.name, server.name), [])
-            kinds = [verdict.note.kind if verdict.note else None for verdict in verdicts]
-            fine = kinds.count(None) + kinds.count(Kind.OWN)
-            line.append(f"{fine} / {kinds.count(Kind.FAULT)} / {kinds.count(Kind.ABSENT)}")
+            line.append(tally(talks.get((client.name, server.name), [])))
         lines.append(line)
     return rows(["ok / fault / no", *(f"{peer.title} server" for peer in servers)], lines)
 
@@ -126,19 +162,17 @@ def others(peers: list[Peer], talks: dict[tuple[str, str], list[Verdict]]) -> li
 def page(
     peers: list[Peer],
     versions: dict[str, str],
-    talks: dict[tuple[str, str], list[Verdict]],
+    talks: Talks,
+    handshakes: Talks,
 ) -> str:
     """The whole document."""
-    titles = {
-        peer.name: peer.title if peer.medium == "tcp" else f"{peer.title} over {MEDIA[peer.medium]}"
-        for peer in peers
-    }
+    titles = {peer.name: f"{peer.title} {MEDIA[peer.medium]}".strip() for peer in peers}
     numbering = Numbering(titles)
     tables = []
     for medium in dict.fromkeys(peer.medium for peer in peers):
-        title = "" if medium == "tcp" else f" over {MEDIA[medium]}"
         table = ours(peers, medium, talks, numbering)
-        tables += [f"## dinrail and the peers{title}", "", *table, ""]
+        tables += [f"## dinrail and the peers {MEDIA[medium]}".strip(), "", *table, ""]
+    security = secured(handshakes, peers, numbering)
     commands = shell(peers, talks, numbering)
     lines = [
         INTRO,
@@ -146,7 +180,21 @@ def page(
         "",
         *rows(["peer", "version"], [[name, version] for name, version in versions.items()]),
         "",
+        "## Pairings",
+        "",
+        "All cases of the tables below, counted.",
+        "",
+        *pairings(peers, talks),
+        "",
         *tables,
+        "## Certificates",
+        "",
+        "The conversations over TLS have certificates of one CA on both sides, made by",
+        "`dinrail pki`; the client's has the role `operator`. This is how it goes otherwise. Our",
+        "server lets the role `viewer` read.",
+        "",
+        *security,
+        "",
         "## `dinrail read` and `dinrail write`",
         "",
         *commands,

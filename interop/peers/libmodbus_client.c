@@ -1,4 +1,4 @@
-/* Runs the script on stdin with libmodbus: HOST PORT < script. */
+/* Runs the script on stdin with libmodbus: tcp HOST PORT, or rtu PATH. */
 
 #include <errno.h>
 #include <modbus.h>
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_WORDS = 140, LINE = 8192, HEADER = 7 };
+enum { MAX_WORDS = 140, LINE = 8192, TCP_HEADER = 7, CRC = 2 };
 
 #define NOT_OFFERED "not offered"
 
@@ -150,23 +150,24 @@ static void server_id(modbus_t *context, struct outcome *out)
 static void receive_raw(modbus_t *context, struct outcome *out, int function)
 {
     uint8_t reply[MODBUS_TCP_MAX_ADU_LENGTH];
-    int length = modbus_receive_confirmation(context, reply);
-    if (length < HEADER + 1) {
+    int header = modbus_get_header_length(context);
+    int end = modbus_receive_confirmation(context, reply) - (header == TCP_HEADER ? 0 : CRC);
+    if (end < header + 1) {
         fail(out, errno);
         return;
     }
     out->ok = 1;
-    if (reply[HEADER] == (function | 0x80) && length > HEADER + 1) {
-        snprintf(out->detail, sizeof out->detail, "exception %d", reply[HEADER + 1]);
+    if (reply[header] == (function | 0x80) && end > header + 1) {
+        snprintf(out->detail, sizeof out->detail, "exception %d", reply[header + 1]);
         return;
     }
-    if (reply[HEADER] != function) {
+    if (reply[header] != function) {
         out->ok = 0;
-        snprintf(out->detail, sizeof out->detail, "error: function code %d", reply[HEADER]);
+        snprintf(out->detail, sizeof out->detail, "error: function code %d", reply[header]);
         return;
     }
     int used = snprintf(out->detail, sizeof out->detail, "reply ");
-    for (int i = HEADER + 1; i < length; i++)
+    for (int i = header + 1; i < end; i++)
         used += snprintf(out->detail + used, sizeof out->detail - (size_t) used, "%02x", reply[i]);
 }
 
@@ -189,7 +190,8 @@ static void raw(modbus_t *context, const struct step *step, int unit, struct out
         receive_raw(context, out, request[1]);
 }
 
-/* Several requests sent before the first reply is read: only raw requests can do that. */
+/* Several requests sent before the first reply is read: only raw requests can do that, and not on a
+ * line that has one at a time. */
 static void pipeline(modbus_t *context, const struct step *step, int unit, struct outcome *out)
 {
     int address = (int) number(step, 0), each = (int) number(step, 1), times = (int) number(step, 2);
@@ -207,13 +209,13 @@ static void pipeline(modbus_t *context, const struct step *step, int unit, struc
     for (int i = 0; i < times; i++) {
         uint16_t values[MODBUS_MAX_READ_REGISTERS];
         int length = modbus_receive_confirmation(context, reply);
-        if (length < HEADER + 2) {
+        if (length < TCP_HEADER + 2) {
             fail(out, errno);
             return;
         }
-        int count = (length - HEADER - 2) / 2;
+        int count = (length - TCP_HEADER - 2) / 2;
         for (int v = 0; v < count; v++)
-            values[v] = MODBUS_GET_INT16_FROM_INT8(reply, HEADER + 2 + 2 * v);
+            values[v] = MODBUS_GET_INT16_FROM_INT8(reply, TCP_HEADER + 2 + 2 * v);
         if (i > 0)
             strcat(out->detail, " | ");
         say_registers(out, values, count);
@@ -241,7 +243,7 @@ static void run_step(modbus_t *context, const struct step *step, int unit, struc
         server_id(context, out);
     else if (strcmp(step->op, "raw") == 0)
         raw(context, step, unit, out);
-    else if (strcmp(step->op, "pipeline") == 0)
+    else if (strcmp(step->op, "pipeline") == 0 && modbus_get_header_length(context) == TCP_HEADER)
         pipeline(context, step, unit, out);
     else
         snprintf(out->detail, sizeof out->detail, NOT_OFFERED);
@@ -254,12 +256,15 @@ int main(int argc, char **argv)
     char before[64] = "";
     int broken = 0;
 
-    if (argc != 3)
+    if (argc != 3 && argc != 4)
         return 2;
-    modbus_t *context = modbus_new_tcp(argv[1], atoi(argv[2]));
+    modbus_t *context = argc == 3 ? modbus_new_rtu(argv[2], 19200, 'N', 8, 1)
+                                  : modbus_new_tcp(argv[2], atoi(argv[3]));
     if (context == NULL)
         return 1;
     modbus_set_response_timeout(context, 2, 0);
+    if (argc == 3)
+        modbus_set_error_recovery(context, MODBUS_ERROR_RECOVERY_PROTOCOL);
 
     while (fgets(line, sizeof line, stdin) != NULL) {
         char *words[MAX_WORDS];
@@ -271,6 +276,7 @@ int main(int argc, char **argv)
             modbus_close(context);
             if (modbus_connect(context) != 0)
                 return 1;
+            modbus_flush(context); /* closing a port forgets nothing that has come */
         }
         run_step(context, &step, atoi(words[1]), &out);
         printf("{\"case\": \"%s\", \"ok\": %s, \"detail\": \"%s\"}\n", words[0],

@@ -1,4 +1,5 @@
-/* Serves the suite's data set with libmodbus. Prints the port it listens on. */
+/* Serves the suite's data set with libmodbus, on TCP or, with `rtu PATH`, on a serial port. Prints the
+ * port it listens on, or that it is ready. */
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -10,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { SIZE = 1000, UNITS = 2, UNIT_OFFSET = 6 };
+enum { SIZE = 1000, UNITS = 2 };
 
 static modbus_mapping_t *new_unit(int unit)
 {
@@ -45,16 +46,19 @@ static int listen_on_free_port(void)
     return listener;
 }
 
-/* One connection at a time, as in libmodbus' own examples. */
+/* Answers until the connection ends. */
 static void serve(modbus_t *context, modbus_mapping_t **units)
 {
     uint8_t query[MODBUS_TCP_MAX_ADU_LENGTH];
+    int unit_offset = modbus_get_header_length(context) - 1;
 
     for (;;) {
         int length = modbus_receive(context, query);
         if (length < 0)
             return;
-        int unit = query[UNIT_OFFSET];
+        if (length == 0) /* another unit's */
+            continue;
+        int unit = query[unit_offset];
         if (unit >= 1 && unit <= UNITS)
             modbus_reply(context, query, length, units[unit - 1]);
         else
@@ -62,16 +66,9 @@ static void serve(modbus_t *context, modbus_mapping_t **units)
     }
 }
 
-int main(void)
+/* One connection at a time, as in libmodbus' own examples. */
+static int serve_tcp(modbus_t *context, modbus_mapping_t **units)
 {
-    modbus_t *context = modbus_new_tcp("127.0.0.1", 0);
-    modbus_mapping_t *units[UNITS] = {new_unit(1), new_unit(2)};
-
-    if (context == NULL || units[0] == NULL || units[1] == NULL)
-        return 1;
-    /* libmodbus sleeps this long before it answers an unknown function or a bad quantity. */
-    modbus_set_response_timeout(context, 0, 20000);
-
     int listener = listen_on_free_port();
     for (;;) {
         int connection = accept(listener, NULL, NULL);
@@ -81,4 +78,34 @@ int main(void)
         serve(context, units);
         close(connection);
     }
+}
+
+/* A context on a line hears one unit. What is wrong with a request ends no line: libmodbus' examples go
+ * on after it, as long as the port is there. */
+static int serve_line(modbus_t *context, modbus_mapping_t **units)
+{
+    if (modbus_set_slave(context, 1) != 0 || modbus_connect(context) != 0) {
+        fprintf(stderr, "the port: %s\n", modbus_strerror(errno));
+        return 1;
+    }
+    puts("ready");
+    fflush(stdout);
+    do
+        serve(context, units);
+    while (errno != EBADF && errno != EIO && errno != ECONNRESET);
+    return 1;
+}
+
+int main(int argc, char **argv)
+{
+    int line = argc == 3; /* rtu PATH, and not tcp alone */
+    modbus_t *context = line ? modbus_new_rtu(argv[2], 19200, 'N', 8, 1)
+                             : modbus_new_tcp("127.0.0.1", 0);
+    modbus_mapping_t *units[UNITS] = {new_unit(1), new_unit(2)};
+
+    if (context == NULL || units[0] == NULL || units[1] == NULL)
+        return 1;
+    /* libmodbus sleeps this long before it answers an unknown function or a bad quantity. */
+    modbus_set_response_timeout(context, 0, 20000);
+    return line ? serve_line(context, units) : serve_tcp(context, units);
 }

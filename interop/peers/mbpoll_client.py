@@ -1,4 +1,6 @@
-"""Runs the script on stdin with the mbpoll program, one process a step: HOST PORT, or rtu PATH."""
+"""Runs the script on stdin with the mbpoll program, one process a step: tcp HOST PORT, or
+rtu PATH.
+"""
 
 from __future__ import annotations
 
@@ -59,9 +61,9 @@ def outcome(where: list[str], unit: str, op: str, args: list[str]) -> tuple[bool
 
 def main() -> None:
     """Run every line of the script."""
-    first, last = sys.argv[1:3]
-    serial = ["-m", "rtu", "-b", "19200", "-P", "none", last]
-    where = serial if first == "rtu" else ["-m", "tcp", "-p", last, first]
+    medium, place, *port = sys.argv[1:]
+    options = ["-p", *port] if port else ["-b", "19200", "-P", "none"]
+    where = ["-m", medium, *options, place]
     for line in sys.stdin:
         case, unit, op, *args = line.split()
         ok, detail = False, "not offered"

@@ -1,5 +1,5 @@
 "use strict";
-// Runs the script on stdin with modbus-serial's client: HOST PORT < script.
+// Runs the script on stdin with modbus-serial's client: MEDIUM HOST PORT, or rtu | ascii PATH.
 
 const readline = require("node:readline");
 const ModbusRTU = require("modbus-serial");
@@ -101,29 +101,48 @@ async function outcome(client, unit, op, args) {
     }
 }
 
-async function connect(host, port) {
+const LINE = { baudRate: 19200, parity: "none" };
+
+/** A client on this medium. */
+async function connect(medium, place, port) {
     const client = new ModbusRTU();
     client.on("error", () => {});
-    await client.connectTCP(host, { port });
+    switch (medium) {
+        case "tcp": await client.connectTCP(place, { port }); break;
+        case "udp": await client.connectUDP(place, { port }); break;
+        // connectTcpRTUBuffered speaks Modbus TCP, whatever its name says.
+        case "rtu+tcp": await client.connectTelnet(place, { port }); break;
+        case "rtu": await client.connectRTUBuffered(place, LINE); break;
+        case "ascii": await client.connectAsciiSerial(place, LINE); break;
+        default: throw new Error(`no call for ${medium}`);
+    }
+    // UDP is said to be connected before there is a socket.
+    while (!client.isOpen) await new Promise(setImmediate);
     client.setTimeout(TIMEOUT);
     return client;
 }
 
+/** Where there is nothing to destroy, a port is closed, and may be opened again only then. */
+function end(medium, client) {
+    const way = medium.endsWith("tcp") ? "destroy" : "close";
+    return new Promise((resolve) => { client[way](resolve); });
+}
+
 async function main() {
-    const [host, port] = process.argv.slice(2);
+    const [medium, place, port] = process.argv.slice(2);
     let client = null;
     let before = "";
     for await (const line of readline.createInterface({ input: process.stdin })) {
         const [name, unit, op, ...args] = line.split(" ");
         if (client === null || name !== before) {
-            client?.destroy(() => {});
-            client = await connect(host, Number(port));
+            if (client !== null) await end(medium, client);
+            client = await connect(medium, place, Number(port));
         }
         const { ok, detail } = await outcome(client, Number(unit), op, args);
         process.stdout.write(`${JSON.stringify({ case: name, ok, detail })}\n`);
         before = ok || detail === NOT_OFFERED ? name : "";
     }
-    client?.destroy(() => {});
+    if (client !== null) await end(medium, client);
 }
 
 main();

@@ -1,7 +1,8 @@
 "use strict";
-// Serves the suite's data set with modbus-serial. Prints the port it listens on.
+// Serves the suite's data set with modbus-serial: tcp, or rtu PATH. Prints the port it listens on, or that
+// it is ready.
 
-const { ServerTCP } = require("modbus-serial");
+const { ServerSerial, ServerTCP } = require("modbus-serial");
 
 const SIZE = 1000;
 const ILLEGAL_ADDRESS = 2;
@@ -74,8 +75,20 @@ const vector = {
     reportServerID: () => ({ id: 17, running: true, additionalData: Buffer.from("pump") }),
 };
 
-// A port of 0 would mean 502 to modbus-serial; the string "0" means any free port.
-const server = new ServerTCP(vector, { host: "127.0.0.1", port: "0" });
-server.on("initialized", () => console.log(server._server.address().port));
+/** Serves any free port; a port of 0 would mean 502 to modbus-serial. */
+function serveTcp() {
+    const server = new ServerTCP(vector, { host: "127.0.0.1", port: "0" });
+    server.on("initialized", () => console.log(server._server.address().port));
+    return server;
+}
+
+function serveLine(path) {
+    const server = new ServerSerial(vector, { path, baudRate: 19200, parity: "none" });
+    server.on("initialized", () => console.log("ready"));
+    return server;
+}
+
+const server = process.argv[2] === "rtu" ? serveLine(process.argv[3]) : serveTcp();
 server.on("socketError", () => {});
+server.on("error", (error) => { console.error(error.message); process.exit(1); });
 server.on("serverError", (error) => { console.error(error.message); process.exit(1); });

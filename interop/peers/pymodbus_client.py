@@ -1,14 +1,19 @@
-"""Runs the script on stdin with pymodbus' synchronous client: [udp] HOST PORT, or
+"""Runs the script on stdin with pymodbus' synchronous client: MEDIUM HOST PORT, or
 rtu | ascii PATH < script.
+
+Over TLS, CLIENT_SHOWS of the environment is a certificate and a key without .pem and .key, and
+CLIENT_TRUSTS the CA.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
+import ssl
 import sys
 
-from pymodbus.client import ModbusSerialClient, ModbusTcpClient, ModbusUdpClient
+from pymodbus.client import ModbusSerialClient, ModbusTcpClient, ModbusTlsClient, ModbusUdpClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.framer import FramerType
 from pymodbus.pdu import ModbusPDU
@@ -218,16 +223,39 @@ def outcome(client: ModbusTcpClient, unit: int, op: str, args: list[str]) -> tup
         return False, f"error: {type(error).__name__}: {error}"
 
 
+def limited(context: ssl.SSLContext) -> ssl.SSLContext:
+    """As new and as old as OLDEST_TLS and NEWEST_TLS of the environment allow."""
+    if oldest := os.environ.get("OLDEST_TLS"):
+        context.minimum_version = ssl.TLSVersion[oldest]
+    if newest := os.environ.get("NEWEST_TLS"):
+        context.maximum_version = ssl.TLSVersion[newest]
+    return context
+
+
+def security() -> ssl.SSLContext:
+    """What the client shows, and whom it trusts. pymodbus does not say to whom it connects, so no
+    name can be compared."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(os.environ["CLIENT_TRUSTS"])
+    if own := os.environ["CLIENT_SHOWS"]:
+        context.load_cert_chain(f"{own}.pem", f"{own}.key")
+    return limited(context)
+
+
 def make_client(arguments: list[str]) -> ModbusTcpClient | ModbusUdpClient | ModbusSerialClient:
     """The client that the arguments ask for."""
-    if arguments[0] in ("rtu", "ascii"):
-        framer = FramerType(arguments[0])
-        return ModbusSerialClient(
-            arguments[1], framer=framer, baudrate=19200, timeout=TIMEOUT, retries=0
-        )
-    *medium, host, port = arguments
-    kind = ModbusUdpClient if medium == ["udp"] else ModbusTcpClient
-    return kind(host, port=int(port), timeout=TIMEOUT, retries=0)
+    medium, host, *port = arguments
+    if not port:
+        framer = FramerType(medium)
+        return ModbusSerialClient(host, framer=framer, baudrate=19200, timeout=TIMEOUT, retries=0)
+    where = {"port": int(port[0]), "timeout": TIMEOUT, "retries": 0}
+    if medium == "tls":
+        return ModbusTlsClient(host, sslctx=security(), **where)
+    if medium == "udp":
+        return ModbusUdpClient(host, **where)
+    framing = medium.removesuffix("tcp").removesuffix("+") or "socket"
+    return ModbusTcpClient(host, framer=FramerType(framing), **where)
 
 
 def main() -> None:

@@ -1,17 +1,21 @@
-"""Serves the suite's data set with pymodbus: [udp | rtu PATH | ascii PATH].
+"""Serves the suite's data set with pymodbus: MEDIUM, or rtu | ascii PATH.
 
-Prints the port it listens on, or that it is ready.
+Prints the port it listens on, or that it is ready. Over TLS, SERVER_SHOWS of the environment is a
+certificate and a key without .pem and .key, and SERVER_TRUSTS the CA that clients must be of;
+empty, it asks for no certificate.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import ssl
 import sys
 
 from pymodbus.framer import FramerType
 from pymodbus.pdu import ModbusPDU
 from pymodbus.pdu.device import ModbusDeviceIdentification
-from pymodbus.server import ModbusSerialServer, ModbusTcpServer, ModbusUdpServer
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer, ModbusTlsServer, ModbusUdpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 SIZE = 1000
@@ -70,37 +74,61 @@ def device(unit: int) -> SimDevice:
     )
 
 
-async def serve_line(framer: str, path: str) -> None:
-    """Serve a serial port until killed."""
-    server = ModbusSerialServer(
-        [device(1), device(2)],
-        framer=FramerType(framer),
-        identity=ModbusDeviceIdentification(info=IDENTITY),
-        custom_pdu=[Reverse],
-        port=path,
-        baudrate=19200,
-    )
-    await server.serve_forever(background=True)
-    print("ready", flush=True)
-    await server.serving
+def limited(context: ssl.SSLContext) -> ssl.SSLContext:
+    """As new and as old as OLDEST_TLS and NEWEST_TLS of the environment allow."""
+    if oldest := os.environ.get("OLDEST_TLS"):
+        context.minimum_version = ssl.TLSVersion[oldest]
+    if newest := os.environ.get("NEWEST_TLS"):
+        context.maximum_version = ssl.TLSVersion[newest]
+    return context
+
+
+def security() -> ssl.SSLContext:
+    """What the server shows, and whom it trusts."""
+    own, ca = os.environ["SERVER_SHOWS"], os.environ["SERVER_TRUSTS"]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(f"{own}.pem", f"{own}.key")
+    if ca:
+        context.load_verify_locations(ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return limited(context)
+
+
+def make_server(
+    medium: str, path: list[str]
+) -> ModbusTcpServer | ModbusUdpServer | ModbusSerialServer:
+    """The server that the arguments ask for."""
+    framing = medium.removesuffix("tcp").removesuffix("+")
+    how = {
+        "identity": ModbusDeviceIdentification(info=IDENTITY),
+        "custom_pdu": [Reverse],
+    }
+    if path:
+        how |= {"framer": FramerType(medium), "port": path[0], "baudrate": 19200}
+        return ModbusSerialServer([device(1), device(2)], **how)
+    how["address"] = ("127.0.0.1", 0)
+    if medium == "tls":
+        return ModbusTlsServer([device(1), device(2)], sslctx=security(), **how)
+    if medium == "udp":
+        return ModbusUdpServer([device(1), device(2)], **how)
+    how["framer"] = FramerType(framing or "socket")
+    return ModbusTcpServer([device(1), device(2)], **how)
+
+
+def bound(server: ModbusTcpServer | ModbusUdpServer | ModbusSerialServer) -> int | str:
+    """The port that the system chose, or that there is none."""
+    if isinstance(server, ModbusSerialServer):
+        return "ready"
+    if isinstance(server, ModbusUdpServer):
+        return server.transport.get_extra_info("sockname")[1]
+    return server.transport.sockets[0].getsockname()[1]
 
 
 async def main() -> None:
-    """Listen on a free port until killed."""
-    if sys.argv[2:]:
-        return await serve_line(sys.argv[1], sys.argv[2])
-    udp = sys.argv[1:] == ["udp"]
-    kind = ModbusUdpServer if udp else ModbusTcpServer
-    server = kind(
-        [device(1), device(2)],
-        address=("127.0.0.1", 0),
-        identity=ModbusDeviceIdentification(info=IDENTITY),
-        custom_pdu=[Reverse],
-    )
+    """Serve until killed."""
+    server = make_server(sys.argv[1], sys.argv[2:])
     await server.serve_forever(background=True)
-    listener = server.transport if udp else server.transport.sockets[0].getsockname
-    name = listener.get_extra_info("sockname") if udp else listener()
-    print(name[1], flush=True)
+    print(bound(server), flush=True)
     await server.serving
 
 

@@ -8,12 +8,12 @@ use dinrail::proto::error::ReplyError;
 use dinrail::proto::pdu::device_id::ReadDeviceId;
 use dinrail::proto::pdu::diagnostics::Diagnostic;
 use dinrail::proto::pdu::file_record::FileRead;
-use dinrail::transport::{Serial, Tcp, Udp};
+use dinrail::transport::Endpoint;
 use dinrail::{Client, Error, FunctionCode};
 use dinrail_peer::script::{self, Before, NOT_OFFERED, Outcome, Step};
 use tokio::task::JoinSet;
 
-use crate::Medium;
+use crate::{LENGTHS, security};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -176,26 +176,27 @@ fn seen(called: Called) -> Outcome {
     }
 }
 
-async fn connect(medium: Medium, server: &str) -> Result<Client, Error> {
-    let options = Options::default().with_timeout(TIMEOUT).with_depth(MAX_DEPTH);
-    match medium {
-        Medium::Tcp => Client::connect_with(Tcp::new(server), options).await,
-        Medium::Udp => Client::connect_with(Udp::new(server), options).await,
-        Medium::Rtu => Client::connect_with(Serial::rtu(server), options).await,
-        Medium::Ascii => Client::connect_with(Serial::ascii(server), options).await,
-    }
+async fn connect(end: &Endpoint) -> Result<Client, Error> {
+    let options = Options::default().with_timeout(TIMEOUT).with_depth(MAX_DEPTH).with_custom_lengths(LENGTHS);
+    Client::connect_with(end.clone(), options).await
 }
 
-/// Runs every step.
-pub(crate) async fn run(medium: Medium, server: &str) -> Result<(), Error> {
-    let mut client = connect(medium, server).await?;
+/// Runs every step. Without a connection each says why there is none.
+pub(crate) async fn run(url: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let end = security::client(url.parse()?);
+    let mut connection = connect(&end).await;
     let mut before = Before::default();
     for step in script::steps() {
         if before.wants_fresh(&step) {
-            client.close();
-            client = connect(medium, server).await?;
+            if let Ok(client) = &connection {
+                client.close();
+            }
+            connection = connect(&end).await;
         }
-        let outcome = seen(call(&client.unit(step.unit), &step).await);
+        let outcome = match &connection {
+            Ok(client) => seen(call(&client.unit(step.unit), &step).await),
+            Err(error) => Outcome::failure(format!("error: {error}")),
+        };
         outcome.print(&step.case)?;
         before.remember(&step, &outcome);
     }

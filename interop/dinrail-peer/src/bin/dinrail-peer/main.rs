@@ -1,35 +1,34 @@
-//! dinrail's own side: `dinrail-peer serve [udp | rtu PATH | ascii PATH]`, or
-//! `dinrail-peer client [[udp] HOST PORT | rtu PATH | ascii PATH]`.
+//! dinrail's own side: `dinrail-peer serve MEDIUM [PATH]`, or `dinrail-peer client MEDIUM HOST PORT | MEDIUM PATH`.
+//! A medium is the scheme of one of dinrail's URLs.
 
 mod client;
+mod security;
 mod server;
 
 use std::process::ExitCode;
 
-/// What frames travel over.
-#[derive(Clone, Copy)]
-enum Medium {
-    Tcp,
-    Udp,
-    Rtu,
-    Ascii,
-}
+use dinrail::FunctionCode;
+use dinrail::proto::adu::{CustomLength, LengthRule};
+use dinrail_peer::cells::CUSTOM_CODE;
+
+/// The custom function, which the suite calls with three bytes. A line's silence would tell where it ends, too; RTU over
+/// TCP has none.
+static LENGTHS: &[CustomLength] = &[CustomLength::new(
+    FunctionCode::new(CUSTOM_CODE).expect("between 1 and 127"),
+    LengthRule::Fixed(4),
+    LengthRule::Fixed(4),
+)];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let done = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["serve"] => server::run(Medium::Tcp, "127.0.0.1:0").await,
-        ["serve", "udp"] => server::run(Medium::Udp, "127.0.0.1:0").await,
-        ["serve", "rtu", path] => server::run(Medium::Rtu, path).await,
-        ["serve", "ascii", path] => server::run(Medium::Ascii, path).await,
-        ["client", "rtu", path] => client::run(Medium::Rtu, path).await,
-        ["client", "ascii", path] => client::run(Medium::Ascii, path).await,
-        ["client", host, port] => client::run(Medium::Tcp, &format!("{host}:{port}")).await,
-        ["client", "udp", host, port] => client::run(Medium::Udp, &format!("{host}:{port}")).await,
+        ["serve", medium] => server::run(&format!("{medium}://127.0.0.1:0")).await,
+        ["serve", medium, path] => server::run(&format!("{medium}://{path}")).await,
+        ["client", medium, path] => client::run(&format!("{medium}://{path}")).await,
+        ["client", medium, host, port] => client::run(&format!("{medium}://{host}:{port}")).await,
         _ => {
-            eprintln!("dinrail-peer serve [udp | rtu PATH | ascii PATH]");
-            eprintln!("dinrail-peer client [[udp] HOST PORT | rtu PATH | ascii PATH]");
+            eprintln!("dinrail-peer serve MEDIUM [PATH]\ndinrail-peer client MEDIUM HOST PORT | MEDIUM PATH");
             return ExitCode::from(2);
         }
     };

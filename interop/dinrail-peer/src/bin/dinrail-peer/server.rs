@@ -1,15 +1,16 @@
 //! Serves the suite's data set with dinrail, with every function code that it knows.
 
+use std::error::Error;
 use std::future::pending;
 
+use dinrail::Server;
 use dinrail::proto::{Area, ExceptionCode, FunctionCode};
 use dinrail::server::{DiagnosticsMode, Options};
 use dinrail::service::{DeviceIdentity, ExceptionStatus, Failure, Fifos, Files, Memory, ServerId, Service, Units};
-use dinrail::transport::Serial;
-use dinrail::{Error, Server};
+use dinrail::transport::Endpoint;
 use dinrail_peer::cells::{self, Cells};
 
-use crate::Medium;
+use crate::{LENGTHS, security};
 
 /// The four areas of a unit.
 fn memory(cells: &Cells) -> Result<Memory, ExceptionCode> {
@@ -56,22 +57,14 @@ fn units() -> Result<Units, ExceptionCode> {
     Ok(units)
 }
 
-/// Listens on a free port, prints it, and serves until killed. Where there are no ports it prints that it is ready.
-pub(crate) async fn run(medium: Medium, address: &str) -> Result<(), Error> {
-    let server = match medium {
-        Medium::Tcp => Server::tcp(address, units()?),
-        Medium::Udp => Server::udp(address, units()?),
-        Medium::Rtu => return run_serial(Serial::rtu(address)).await,
-        Medium::Ascii => return run_serial(Serial::ascii(address)).await,
-    };
-    let server = server.with_options(Options::default().with_diagnostics(DiagnosticsMode::Live));
-    println!("{}", server.start().await?.port());
-    pending().await
-}
-
-async fn run_serial(port: Serial) -> Result<(), Error> {
-    let server = Server::serial(port, units()?);
-    server.start().await?;
-    println!("ready");
+/// Prints the port that it listens on, or that it is ready where there are no ports, and serves until killed.
+pub(crate) async fn run(url: &str) -> Result<(), Box<dyn Error>> {
+    let end = security::server(url.parse()?)?;
+    let options = Options::default().with_diagnostics(DiagnosticsMode::Live).with_custom_lengths(LENGTHS);
+    let server = Server::on(end, units()?.with_rules(security::rules())).with_options(options);
+    match server.start().await? {
+        Endpoint::Serial(_) => println!("ready"),
+        network => println!("{}", network.to_string().rsplit(':').next().unwrap_or_default()),
+    }
     pending().await
 }
