@@ -74,10 +74,11 @@ write the setpoint of a device that is gone: exception 0x0b (gateway target devi
 read without a broker: exception 0x0a (gateway path unavailable)
 write without a broker: exception 0x0a (gateway path unavailable)' timeout 60 "$target/debug/bridge_mqtt"
 
-check 's000_15 http_host' '200 of 200 HTTP writes were seen by Modbus within 100 ms
-a Modbus write was shown by HTTP: true
-values that did not belong together: 0
-others read more than 500 times meanwhile: true' timeout 60 "$target/debug/http_host"
+# Its own test puts it under load.
+tested=$(CARGO_TARGET_DIR=$target timeout 300 cargo test --quiet --locked --manifest-path examples/Cargo.toml 2>&1) ||
+    { printf 's000_15 http_host failed: %s\n' "$tested"; exit 1; }
+grep -q 'test result: ok. 1 passed' <<<"$tested" || { echo "s000_15 http_host was not tested"; exit 1; }
+echo "ok s000_15 http_host"
 
 # The first two pages of the guide: their programs are these examples, and what they show is what happens.
 # block PAGE TEXT: the block of the page that has the text in it.

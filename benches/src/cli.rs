@@ -26,6 +26,8 @@ pub enum Command {
     Idle(Idle),
     /// Loads a server.
     Load(Load),
+    /// Times plans for 100,000 points, and 50 servers that start and stop.
+    Toolbox,
     /// Is one of the servers, until standard input closes.
     Server {
         /// Which.

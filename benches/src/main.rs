@@ -2,7 +2,7 @@
 //!
 //! In reading order: `frame` (what goes over the wire, and what is right), `burst` (one read, all its frames), `load`
 //! (the load, and the bare client), `server` and `client` (those written in Rust), `peer` (who there is, and the
-//! foreign ones), `process` (they as processes), `run` (the rounds), `idle`, `instructions`, `results`, `report`.
+//! foreign ones), `process` (they as processes), `run` (the rounds), `idle`, `instructions`, `toolbox`, `results`, `report`.
 
 #![forbid(unsafe_code)]
 
@@ -20,6 +20,7 @@ mod report;
 mod results;
 mod run;
 mod server;
+mod toolbox;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
@@ -50,6 +51,7 @@ fn obey(command: Command) -> Result<()> {
         Command::Instructions(options) => instructions::run(&options),
         Command::Idle(options) => idle::run(&options),
         Command::Load(options) => load(&options),
+        Command::Toolbox => toolbox::run(),
         Command::Server { name, port } => match name.program() {
             Some(Ok(program)) => become_program(program),
             Some(Err(missing)) => bail!("{missing}"),

@@ -39,6 +39,7 @@ pub(crate) enum Command {
     Check(check::Check),
     Read(read::Read),
     Write(write::Write),
+    #[command(visible_alias = "monitor")]
     Watch(watch::Watch),
     Scan(scan::Scan),
     Sniff(sniff::Sniff),

@@ -10,7 +10,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 pub(crate) use self::exchanges::Exchanges;
 pub(crate) use self::readings::{JsonValue, Readings, Row, failed_reading, json_value, timestamp};
-pub(crate) use self::watched::{Screen, WatchedRow, change_json, change_line};
+pub(crate) use self::watched::{Screen, WatchedRow, Window, change_json, change_line};
 use crate::failure::Failure;
 
 /// How results are written.

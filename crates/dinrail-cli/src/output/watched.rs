@@ -115,9 +115,9 @@ fn step(before: &Value, now: &Value) -> String {
     }
 }
 
-/// To four digits or so: the noise of a float's last ones tells nothing.
+/// To three digits or so: the noise of a float's last ones tells nothing.
 fn rounded(step: f64) -> String {
-    let digits = if step == 0.0 || !step.is_finite() { 0.0 } else { 3.0 - step.abs().log10().floor() };
+    let digits = if step == 0.0 || !step.is_finite() { 0.0 } else { 2.0 - step.abs().log10().floor() };
     let text = format!("{step:+.*}", digits.clamp(0.0, 12.0) as usize); // within 0 and 12
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
@@ -131,22 +131,87 @@ fn age(age: Option<Duration>) -> String {
     }
 }
 
+/// How many lines and columns a terminal has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) lines: usize,
+    pub(crate) columns: usize,
+}
+
+impl Window {
+    /// That of standard output; as large as need be when it does not say.
+    pub(crate) fn present() -> Self {
+        let size = console::Term::stdout().size_checked();
+        let (lines, columns) = size.unwrap_or((u16::MAX, u16::MAX));
+        Self { lines: lines.into(), columns: columns.into() }
+    }
+}
+
 /// A terminal on which a table is drawn over the one before.
 #[derive(Default)]
 pub(crate) struct Screen {
     lines: usize,
+    window: Option<Window>,
 }
 
 impl Screen {
-    /// What to write. Lines that are too long are cut by the terminal; the cursor ends up below the table.
-    pub(crate) fn draw(&mut self, rows: &[WatchedRow]) -> String {
-        let up = if self.lines > 0 { format!("\x1b[{}A", self.lines) } else { String::new() };
-        let table = render(rows);
-        self.lines = table.lines().count();
+    /// What to write. It fits into the window, since what is once above it cannot be drawn over; the cursor ends up below
+    /// the table.
+    pub(crate) fn draw(&mut self, rows: &[WatchedRow], window: Window) -> String {
+        let begin = match self.window.replace(window) {
+            None => String::new(),
+            Some(before) if before == window => format!("\x1b[{}A", self.lines),
+            // Where the lines are now depends on the terminal: it begins anew.
+            Some(_) => "\x1b[H\x1b[2J".to_owned(),
+        };
+        let table = fit(&render(rows), rows, window);
+        self.lines = table.len();
         // No wrapping while it is drawn; each line is cleared behind its end, and what is left of a longer table below.
-        let table: String = table.lines().fold(String::new(), |text, line| text + line + "\x1b[K\n");
-        format!("{up}\x1b[?7l{table}\x1b[J\x1b[?7h")
+        let table: String = table.iter().fold(String::new(), |text, line| text + line + "\x1b[K\n");
+        format!("{begin}\x1b[?7l{table}\x1b[J\x1b[?7h")
     }
+}
+
+/// The lines of a table and below them the errors, cut to what the window holds.
+fn fit(table: &str, rows: &[WatchedRow], window: Window) -> Vec<String> {
+    let lines = window.lines.saturating_sub(1).max(2); // the cursor's own
+    let mut errors: Vec<&str> = rows.iter().filter_map(|row| row.error.as_deref()).collect();
+    errors.dedup();
+    let mut below: Vec<String> = errors.iter().flat_map(|error| wrapped(error, window.columns)).collect();
+    below.truncate(lines / 2);
+    let mut shown: Vec<String> = table.lines().map(|line| cut(line, window.columns)).collect();
+    let room = lines - below.len();
+    if shown.len() > room {
+        let more = shown.len() + 1 - room;
+        shown.truncate(room - 1);
+        shown.push(cut(&format!("... and {more} more: the window is too low for them"), window.columns));
+    }
+    shown.append(&mut below);
+    shown
+}
+
+fn cut(line: &str, columns: usize) -> String {
+    if line.chars().count() <= columns {
+        return line.to_owned();
+    }
+    line.chars().take(columns.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// In lines of so many characters, parted between words.
+fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let last = lines.last_mut().expect("there is always one");
+        if last.is_empty() {
+            *last = cut(word, columns);
+        } else if last.chars().count() + 1 + word.chars().count() <= columns {
+            last.push(' ');
+            last.push_str(word);
+        } else {
+            lines.push(cut(word, columns));
+        }
+    }
+    lines
 }
 
 /// The table without escape codes.
@@ -175,13 +240,7 @@ fn render(rows: &[WatchedRow]) -> String {
         }
         line.trim_end().to_owned() + "\n"
     };
-    let mut text: String = [&heading].into_iter().chain(&cells).map(line).collect();
-    let mut errors: Vec<&str> = rows.iter().filter_map(|row| row.error.as_deref()).collect();
-    errors.dedup();
-    for error in errors {
-        let _ = writeln!(text, "{error}");
-    }
-    text
+    [&heading].into_iter().chain(&cells).map(line).collect()
 }
 
 #[cfg(test)]
@@ -206,17 +265,38 @@ co:3      on          good     0.2 s
 hr:0       -
 ";
         assert_eq!(render(&rows), table);
+        let window = Window { lines: 24, columns: 80 };
         let mut screen = Screen::default();
-        let first = screen.draw(&rows);
+        let first = screen.draw(&rows, window);
         assert!(
             first.starts_with("\x1b[?7lNAME") && first.ends_with("hr:0       -\x1b[K\n\x1b[J\x1b[?7h"),
             "{first:?}"
         );
         rows[0].quality = "stale".to_owned();
         rows[0].error = Some("no answer".to_owned());
-        assert!(screen.draw(&rows).starts_with("\x1b[4A"), "up to where it began");
-        assert!(render(&rows).ends_with("hr:0       -\nno answer\n"));
-        assert!(screen.draw(&rows).starts_with("\x1b[5A"));
+        let second = screen.draw(&rows, window);
+        assert!(second.starts_with("\x1b[4A"), "up to where it began");
+        assert!(second.contains("hr:0       -\x1b[K\nno answer\x1b[K\n"), "{second:?}");
+        assert!(screen.draw(&rows, window).starts_with("\x1b[5A"));
+        let resized = Window { lines: 24, columns: 20 };
+        assert!(screen.draw(&rows, resized).starts_with("\x1b[H\x1b[2J"), "where the lines are now nobody knows");
+    }
+
+    #[test]
+    fn the_table_fits_into_the_window() {
+        let mut rows: Vec<_> = (0..40).map(|n| row(&format!("hr:{n}"), Value::U16(n), "")).collect();
+        rows[0].error = Some("cannot connect to tcp://127.0.0.1:15900: Connection refused".to_owned());
+        let drawn = |lines, columns| fit(&render(&rows), &rows, Window { lines, columns });
+        assert_eq!(drawn(usize::MAX, usize::MAX).len(), 42);
+        let small = drawn(10, 30);
+        assert_eq!(small.len(), 9);
+        assert!(small[0].starts_with("NAME ") && small[1].starts_with("hr:0 "), "{small:?}");
+        assert_eq!(small[5], "... and 36 more: the window i…");
+        assert_eq!(small[6..], ["cannot connect to", "tcp://127.0.0.1:15900:", "Connection refused"]);
+        assert!(small.iter().all(|line| line.chars().count() <= 30), "{small:?}");
+        for (lines, columns) in [(0, 0), (1, 1), (2, 3), (3, 2)] {
+            assert!(drawn(lines, columns).len() <= lines.saturating_sub(1).max(2));
+        }
     }
 
     #[test]
@@ -225,6 +305,7 @@ hr:0       -
             (Value::U16(5), Value::U16(3), "-2"),
             (Value::U64(0), Value::U64(u64::MAX), "+18446744073709551615"),
             (Value::F32(21.4), Value::F32(21.5), "+0.1"),
+            (Value::F32(21.87), Value::F32(21.88), "+0.01"),
             (Value::F64(1000.0), Value::F64(2500.5), "+1500"),
             (Value::F64(0.0), Value::F64(f64::NAN), "+NaN"),
             (Value::Bit(false), Value::Bit(true), ""),

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use crate::harness::{Background, DEADLINE, Server, dinrail, failure, fake, reserve, stdout};
 
 #[tokio::test]
-async fn it_counts_and_measures() {
+async fn s003_9_it_counts_and_measures() {
     let server = Server::start(&[]).await;
     let args = ["bench", &server.url, "--connections", "3", "--depth", "2", "--duration", "300ms", "--json"];
     let report: serde_json::Value = serde_json::from_str(&stdout(&args).await).expect("JSON");

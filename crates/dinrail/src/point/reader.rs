@@ -1,5 +1,7 @@
 //! The same points again and again, by a plan that learns what the device refuses.
 
+use std::collections::{BTreeMap, HashSet};
+
 use tokio::task::JoinSet;
 
 use super::access::Content;
@@ -18,6 +20,8 @@ pub struct Reader {
     points: Vec<Point>,
     cost: Cost,
     limits: Limits,
+    /// What the device does not have: asked for by itself, so that it costs the others nothing, and in case that it comes.
+    absent: HashSet<Span>,
     blocks: Vec<Planned>,
 }
 
@@ -36,6 +40,7 @@ impl Reader {
             points: points.into(),
             cost: Cost::default(),
             limits: Limits::default(),
+            absent: HashSet::new(),
             blocks: Vec::new(),
         };
         this.plan();
@@ -54,6 +59,7 @@ impl Reader {
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self.absent.clear();
         self.plan();
         self
     }
@@ -142,28 +148,46 @@ impl Reader {
         learned
     }
 
-    /// Two halves of points whose block was refused; points that lie at one place stay together.
+    /// Two halves of points whose block was refused. They part before a span that ends behind all those before it, since no
+    /// block can be cut where a span lies within another. Where all lie within one, that one and the others are parted.
     fn split(&self, points: Vec<usize>) -> [Vec<usize>; 2] {
-        let address = |index: &usize| self.points[*index].address;
-        let middle = address(&points[points.len() / 2]);
-        let mut at = points.partition_point(|index| address(index) < middle);
-        if at == 0 {
-            at = points.partition_point(|index| address(index) <= middle);
+        let span = |index: &usize| self.points[*index].span();
+        let end = |span: Span| u32::from(span.address) + u32::from(span.count);
+        let mut best: Option<usize> = None;
+        let mut furthest = 0;
+        let mut at = 0;
+        for place in points.chunk_by(|a, b| span(a).address == span(b).address) {
+            let behind = place.iter().map(|index| end(span(index))).max().unwrap_or_default();
+            let to_middle = |at: usize| at.abs_diff(points.len() / 2);
+            if at > 0 && behind > furthest && best.is_none_or(|best| to_middle(at) < to_middle(best)) {
+                best = Some(at);
+            }
+            furthest = furthest.max(behind);
+            at += place.len();
         }
-        let mut left = points;
-        let right = left.split_off(if at == left.len() { 1 } else { at });
-        [left, right]
+        match best {
+            Some(at) => {
+                let mut left = points;
+                let right = left.split_off(at);
+                [left, right]
+            }
+            None => {
+                let first = span(&points[0]).address;
+                let outer = points.iter().map(span).filter(|span| span.address == first).max_by_key(|span| span.count);
+                let (left, right) = points.iter().partition(|index| Some(span(index)) == outer);
+                [left, right]
+            }
+        }
     }
 
-    /// A place that the device does not have is asked for apart from the others, before it and behind it.
+    /// A place that the device does not have is asked for apart from the others, and no block goes on over it.
     fn isolate(&mut self, points: &[usize]) -> bool {
         let span = self.points[points[0]].span();
         let behind =
             self.points.iter().map(Point::span).filter(|other| other.area == span.area && other.address > span.address);
         let next = behind.min_by_key(|other| other.address);
-        let before = self.limits.cut_before(&span);
-        let after = next.is_some_and(|next| self.limits.cut_before(&next));
-        before || after
+        let cut = next.is_some_and(|next| self.limits.cut_before(&next));
+        self.absent.insert(span) || cut
     }
 
     /// At how many places these points lie.
@@ -194,8 +218,10 @@ impl Reader {
     }
 
     fn plan(&mut self) {
-        let blocks = plan(self.points.iter().map(Point::span), &self.cost, &self.limits);
+        let there = self.points.iter().map(Point::span).filter(|span| !self.absent.contains(span));
+        let blocks = plan(there, &self.cost, &self.limits);
         let mut planned: Vec<Planned> = blocks.into_iter().map(|block| Planned { block, points: Vec::new() }).collect();
+        let mut apart: BTreeMap<_, Vec<usize>> = BTreeMap::new();
         let mut order: Vec<usize> = (0..self.points.len()).collect();
         let place = |index: &usize| {
             let span = self.points[*index].span();
@@ -204,6 +230,10 @@ impl Reader {
         order.sort_by_key(place);
         for index in order {
             let span = self.points[index].span();
+            if self.absent.contains(&span) {
+                apart.entry(place(&index)).or_default().push(index);
+                continue;
+            }
             // The last block that begins at or before it, or one before that: blocks may overlap where points do.
             let key = (span.area as u8, span.address);
             let behind = planned.partition_point(|planned| (planned.block.area as u8, planned.block.address) <= key);
@@ -212,6 +242,7 @@ impl Reader {
                 planned[at].points.push(index);
             }
         }
+        planned.extend(apart.into_values().map(|points| self.planned(&points)));
         self.blocks = planned;
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::args::{Device, NOTATIONS, Notation, Watched, parse_duration};
 use crate::failure::Failure;
-use crate::output::{self, Format, Screen, WatchedRow, change_json, change_line};
+use crate::output::{self, Format, Screen, WatchedRow, Window, change_json, change_line};
 
 /// Show points of a device live, and what changes
 ///
@@ -101,7 +101,7 @@ impl Watch {
                     for state in watch.image() {
                         rows[state.index].refresh(&state);
                     }
-                    output::print(&screen.draw(&rows))?;
+                    output::print(&screen.draw(&rows, Window::present()))?;
                 }
             }
         }

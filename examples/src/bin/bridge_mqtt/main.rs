@@ -5,13 +5,13 @@
 //! learns what no "published" can tell it: that the device refused, that it does not answer, that the broker is gone.
 //!
 //! Without an address it starts a mosquitto of its own and, at the end, stops it to show the last of these. The device is
-//! simulated by a second MQTT client.
+//! simulated by a second MQTT client; `plant.rs` has both.
+
+mod plant;
 
 use std::collections::HashMap;
 use std::error::Error;
 use std::io;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use rumqttc::{
 };
 use tokio::sync::{oneshot, watch};
 
-type Failed = Box<dyn Error>;
+pub(crate) type Failed = Box<dyn Error>;
 
 /// What the bridge knows of the broker's side.
 struct Mqtt {
@@ -128,7 +128,7 @@ fn number_of(message: &Publish) -> Option<u64> {
     Some(u64::from_be_bytes(data.try_into().ok()?))
 }
 
-fn session(name: &str, broker: &str) -> Result<(AsyncClient, EventLoop), Failed> {
+pub(crate) fn session(name: &str, broker: &str) -> Result<(AsyncClient, EventLoop), Failed> {
     let (host, port) = broker.rsplit_once(':').ok_or("give the broker as HOST:PORT")?;
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true); // without it a request and its answer take 40 ms
@@ -137,63 +137,19 @@ fn session(name: &str, broker: &str) -> Result<(AsyncClient, EventLoop), Failed>
     Ok(AsyncClient::builder(options).capacity(64).build())
 }
 
-/// The device: it publishes its state, does what it is told, and refuses a setpoint that is out of range.
-async fn device(broker: String, ready: oneshot::Sender<()>) -> Result<(), String> {
-    let (client, mut events) = session("device", &broker).map_err(|error| error.to_string())?;
-    let mut ready = Some(ready);
-    loop {
-        let event = match events.poll().await {
-            Ok(event) => event,
-            Err(_) => {
-                tokio::time::sleep(Duration::from_millis(50)).await; // the broker is still starting
-                continue;
-            }
-        };
-        let state = |name: &str, value: String| {
-            let retained = PublishOptions::new(QoS::AtLeastOnce).retain(true);
-            client.try_publish(format!("plant/{name}"), value, retained).map_err(|error| error.to_string())
-        };
-        match event {
-            Event::Incoming(Incoming::ConnAck(_)) => {
-                state("temperature", "21.4".into())?;
-                state("setpoint", "20".into())?;
-                client.try_subscribe("plant/setpoint/set", QoS::AtLeastOnce).map_err(|error| error.to_string())?;
-            }
-            Event::Incoming(Incoming::SubAck(_)) => drop(ready.take().map(|ready| ready.send(()))),
-            Event::Incoming(Incoming::Publish(command)) => {
-                let text = String::from_utf8_lossy(&command.payload).into_owned();
-                let word = match text.parse::<f64>() {
-                    Ok(16.0..=26.0) => {
-                        state("setpoint", text)?;
-                        "ok".to_owned()
-                    }
-                    _ => format!("the device refuses {text}"),
-                };
-                let asked = command.properties.unwrap_or_default();
-                let Some(topic) = asked.response_topic else { continue };
-                let properties =
-                    PublishProperties { correlation_data: asked.correlation_data, ..PublishProperties::default() };
-                let options = PublishOptions::new(QoS::AtLeastOnce).properties(properties);
-                client.try_publish(topic, word, options).map_err(|error| error.to_string())?;
-            }
-            _ => {}
-        }
-    }
-}
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failed> {
     let mut own = None;
     let broker = match std::env::args().nth(1) {
         Some(address) => address,
         None => {
-            let (process, address) = mosquitto()?;
+            let (process, address) = plant::mosquitto()?;
             own = Some(process);
             address
         }
     };
     let (ready, is_ready) = oneshot::channel();
-    let device = tokio::spawn(device(broker.clone(), ready));
+    let device = tokio::spawn(plant::device(broker.clone(), ready));
     is_ready.await.map_err(|_| "the device could not start")?;
 
     let mqtt = Mqtt::connect(&broker)?;
@@ -234,30 +190,4 @@ fn say<T: std::fmt::Debug>(what: &str, result: Result<T, dinrail::Error>) {
         Err(dinrail::Error::Exception(code)) => println!("{what}: exception {code}"),
         Err(error) => println!("{what}: {error}"),
     }
-}
-
-/// A broker of our own, which ends with us.
-struct Mosquitto(Child, PathBuf);
-
-impl Drop for Mosquitto {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-        let _ = std::fs::remove_file(&self.1);
-    }
-}
-
-fn mosquitto() -> Result<(Mosquitto, String), Failed> {
-    let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?; // free again, for the broker to take
-    let path = std::env::temp_dir().join(format!("dinrail-mosquitto-{}.conf", address.port()));
-    std::fs::write(
-        &path,
-        format!("listener {} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n", address.port()),
-    )?;
-    let start =
-        |program: &str| Command::new(program).arg("-c").arg(&path).stderr(Stdio::null()).stdout(Stdio::null()).spawn();
-    // Debian puts it where only root looks.
-    let child = start("mosquitto").or_else(|_| start("/usr/sbin/mosquitto"));
-    let child = child.map_err(|error| format!("cannot start mosquitto: {error}; install it, or name a broker"))?;
-    Ok((Mosquitto(child, path), address.to_string()))
 }
