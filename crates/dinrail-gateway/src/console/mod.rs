@@ -57,9 +57,9 @@ impl Console {
         let listener = TcpListener::bind(listen.address()).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         if address.ip().to_canonical().is_loopback() {
-            info!(target: "dinrail::console", %address, "listening");
+            info!(target: "dinrail::console", %address, "console");
         } else {
-            warn!(target: "dinrail::console", %address, "anybody who can connect can set values: there are no passwords");
+            warn!(target: "dinrail::console", %address, "console: anybody who can connect can set values: there are no passwords");
         }
         Ok(Self { listen, address, task: tokio::spawn(accept(listener, desk)) })
     }

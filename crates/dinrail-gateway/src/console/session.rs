@@ -19,6 +19,9 @@ use super::{Desk, IDLE, LONGEST_LINE, PATIENCE};
 /// How much of a reply is put together before it is sent.
 const PIECE: usize = 16 * 1024;
 
+/// How many of the values that were set are in the log.
+const LOGGED: usize = 16;
+
 /// Serves a client until it goes, or has to.
 pub(super) async fn run(mut stream: TcpStream, peer: SocketAddr, desk: Desk) {
     debug!(target: "dinrail::console", %peer, "connected");
@@ -150,7 +153,8 @@ impl<W: tokio::io::AsyncWrite + Unpin> Session<W> {
         station.check_unit(unit)?;
         station.write(unit, &self.peer, place, values).await?;
         let (first, peer) = (place.name(place.address.into()), &self.peer);
-        info!(target: "dinrail::console", %peer, %server, %unit, from = first, count = values.len(), "set");
+        let begin = &values[..values.len().min(LOGGED)];
+        info!(target: "dinrail::console", %peer, %server, %unit, from = first, count = values.len(), values = ?begin, "set");
         Ok(Shown::Values(place, station.read(unit, &self.peer, place, values.len()).await?))
     }
 

@@ -242,5 +242,6 @@ fn the_schema_knows_every_key_and_asks_for_those_that_must_be() {
     for key in ["name", "listen", "store", "read_only", "tls", "rule", "threads"] {
         assert!(server["properties"][key]["description"].is_string(), "{key}: {server}");
     }
+    assert_eq!(schema["$defs"]["Console"]["required"], serde_json::json!(["listen"]));
     assert!(!dinrail_gateway::config::schema().contains("\"null\""));
 }

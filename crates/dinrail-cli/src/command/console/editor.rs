@@ -96,7 +96,7 @@ fn complete(line: &str) -> (usize, Vec<&'static str>) {
     let from = line.rfind(char::is_whitespace).map_or(0, |at| at + line[at..].chars().next().map_or(0, char::len_utf8));
     let before: Vec<_> = line[..from].split_whitespace().collect();
     let words: &[&str] = match before.as_slice() {
-        [] => &["get", "set", "stats", "servers", "use", "help", "quit"],
+        [] => &super::COMMANDS[..7], // quit is enough
         ["get" | "set", _] => &["co", "di", "hr", "ir"],
         _ => &[],
     };

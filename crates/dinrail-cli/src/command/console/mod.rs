@@ -31,9 +31,9 @@ pub(crate) struct Console {
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = parse_duration)]
     timeout: Duration,
 
-    /// Where the console is.
-    #[arg(value_name = "HOST:PORT", default_value = ADDRESS, value_parser = parse_address)]
-    address: String,
+    /// Where the console is, 127.0.0.1:7020 unless given.
+    #[arg(value_name = "HOST:PORT")]
+    address: Option<String>,
 
     /// What is to be done, such as get 1 hr 0 10; help says what there is.
     #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
@@ -44,10 +44,10 @@ const HELP: &str = "\
 Examples:
   dinrail serve --console                           in one terminal, and in another:
   dinrail console                                   asks for commands, until quit or Ctrl-D
-  dinrail console 127.0.0.1:7020 get 1 hr 0 10      ten holding registers of unit 1
-  dinrail console 127.0.0.1:7020 set 1 ir 0 42      an input register, which no client can write
-  dinrail console --server plc 127.0.0.1:7020 set 1 di 3 on
-  dinrail console 127.0.0.1:7020 < morning.txt      a command a line
+  dinrail console get 1 hr 0 10                     ten holding registers of unit 1
+  dinrail console set 1 ir 0 42                     an input register, which no client can write
+  dinrail console --server plc 127.0.0.1:7021 set 1 di 3 on
+  dinrail console < morning.txt                     a command a line
   printf 'stats\\nquit\\n' | nc 127.0.0.1 7020        the same without dinrail
 
 Commands:
@@ -55,22 +55,20 @@ Commands:
   set UNIT AREA ADDR[:TYPE] VALUE...                42, -1, 0x1F; on or off for bits; set 1 hr 10:f32 21.5
   stats, servers, use NAME, help, quit";
 
-fn parse_address(text: &str) -> Result<String, String> {
-    let port =
-        text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).and_then(|(_, port)| port.parse::<u16>().ok());
-    match port {
-        Some(_) => Ok(text.to_owned()),
-        None => Err(format!("write a host and a port, such as {ADDRESS}; a command stands behind it")),
-    }
+/// The commands of a console.
+const COMMANDS: [&str; 8] = ["get", "set", "stats", "servers", "use", "help", "quit", "exit"];
+
+fn is_address(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
 impl Console {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let command = self.command.join(" ");
+        let (address, command) = self.said()?;
         if command.contains(['\n', '\r']) || self.server.as_ref().is_some_and(|name| name.contains(['\n', '\r'])) {
             return Err(Failure::Usage("one command at a time: several come in by a pipe, one a line".to_owned()));
         }
-        let mut link = Link::connect(&self.address, self.timeout)?;
+        let mut link = Link::connect(address, self.timeout)?;
         if let Some(name) = &self.server {
             self.must(&mut link, &format!("use {name}"), "")?;
         }
@@ -78,6 +76,20 @@ impl Console {
             return self.must(&mut link, &command, "");
         }
         if io::stdin().is_terminal() { self.converse(&mut link) } else { self.read(&mut link) }
+    }
+
+    /// Where, and what: the address may be left out.
+    fn said(&self) -> Result<(&str, String), Failure> {
+        let address = self.address.as_deref().unwrap_or(ADDRESS);
+        if is_address(address) {
+            return Ok((address, self.command.join(" ")));
+        }
+        if COMMANDS.iter().any(|command| command.eq_ignore_ascii_case(address)) {
+            let words: Vec<_> = std::iter::once(address).chain(self.command.iter().map(String::as_str)).collect();
+            return Ok((ADDRESS, words.join(" ")));
+        }
+        let sentence = "is neither a command nor the address of a console: write a host and a port, such as";
+        Err(Failure::Usage(format!("{address:?} {sentence} {ADDRESS}, or one of {}", COMMANDS[..7].join(", "))))
     }
 
     /// Does what has to be done.
@@ -131,4 +143,36 @@ impl Console {
 
 fn is_quit(command: &str) -> bool {
     ["quit", "exit"].iter().any(|word| word.eq_ignore_ascii_case(command))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Args, Command};
+
+    fn said(words: &str) -> Result<(String, String), Failure> {
+        let args = Args::try_parse_from(["dinrail", "console"].into_iter().chain(words.split_whitespace()));
+        let Command::Console(console) = args.expect(words).command else { panic!("{words}") };
+        console.said().map(|(address, command)| (address.to_owned(), command))
+    }
+
+    #[test]
+    fn an_address_may_stand_before_the_command() {
+        let table = [
+            ("", ADDRESS, ""),
+            ("plc:7", "plc:7", ""),
+            ("[::1]:7 stats", "[::1]:7", "stats"),
+            ("127.0.0.1:7 --server a set 1 hr 0 -1", "127.0.0.1:7", "set 1 hr 0 -1"),
+            ("set 1 hr 0 -1", ADDRESS, "set 1 hr 0 -1"),
+            ("--server a STATS", ADDRESS, "STATS"),
+        ];
+        for (words, address, command) in table {
+            assert_eq!(said(words), Ok((address.to_owned(), command.to_owned())), "{words}");
+        }
+        for words in ["plc", "plc get 1 hr 0", ":7", "127.0.0.1:", "127.0.0.1:70000"] {
+            assert!(matches!(said(words), Err(Failure::Usage(_))), "{words}");
+        }
+    }
 }
