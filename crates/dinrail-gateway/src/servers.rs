@@ -177,6 +177,8 @@ impl Servers {
             }
             if let (Some(tls), Some(running)) = (&mut server.tls, &before.tls) {
                 tls.tls = running.tls.clone();
+                // Whoever starts this server again renews the certificates that it shows.
+                server.endpoint = server.endpoint.clone().with_server_tls(running.tls.clone());
                 let is_new = tls.fingerprint != running.fingerprint;
                 // They were read a moment ago, by the check.
                 match is_new.then(|| running.tls.reload()) {

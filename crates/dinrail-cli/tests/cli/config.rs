@@ -190,3 +190,37 @@ async fn sighup_reads_certificates_again() {
     assert_eq!(status.code(), Some(0));
     assert!(log.contains("certificates renewed of safe"), "{log}");
 }
+
+#[tokio::test]
+async fn sighup_reads_certificates_again_after_a_change_that_was_undone() {
+    let file = File::new("");
+    let directory = text(file.directory.path());
+    stdout(&["pki", &directory]).await;
+    let safe = "[[server]]\nname = \"safe\"\nlisten = \"tls://127.0.0.1:0\"\n";
+    let tls = "[server.tls]\ncertificate = \"server.pem\"\nkey = \"server.key\"\nclient_ca = \"ca.pem\"\n";
+    let good = format!("{safe}{tls}");
+    file.write(&good);
+    let mut process = Background::start(&["-v", "serve", "--config", &file.text()]);
+    next(&mut process, "safe").await;
+    reload(&mut process, "nothing has changed").await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let other =
+        format!("[[server]]\nname = \"other\"\nlisten = \"tcp://{}\"\n", taken.local_addr().expect("it has one"));
+    file.write(&format!("{safe}threads = 1\n{tls}{other}"));
+    reload(&mut process, "everything goes on as before").await;
+    let url = next(&mut process, "safe").await;
+    stdout(&["pki", &directory, "--force"]).await;
+    file.write(&good);
+    reload(&mut process, "certificates renewed of safe").await;
+    let in_directory = |name: &str| format!("{directory}/{name}");
+    let (ca, certificate, key) = (in_directory("ca.pem"), in_directory("operator.pem"), in_directory("operator.key"));
+    assert_eq!(stdout(&["read", &url, "hr:0", "--ca", &ca, "--cert", &certificate, "--key", &key]).await, "0\n");
+    process.signal("TERM").await;
+    assert_eq!(process.end().await.0.code(), Some(0));
+}
+
+/// Has the file read again, and waits for what is said about it.
+async fn reload(process: &mut Background, said: &str) {
+    process.signal("HUP").await;
+    while !process.complaint().await.contains(said) {}
+}
