@@ -23,6 +23,10 @@ check() {
 check custom_transport "read [1, 2, 3, 4, 0]; the server closed 1 connection when it stopped" \
     "$examples/custom_transport"
 
+check radio_modem "100 registers through packets of 16 bytes, their sum is 5050; the signal is [2, 216, 255]" \
+    "$examples/radio_modem"
+check custom_framing 'read [32382, 2, 3] of "pump"' "$examples/custom_framing"
+
 scanned=$'unit 1: [10, 11]\nunit 2: [20, 21]\nunit 3: silent\nunit 4: the device refused: exception 0x02 (illegal data address)'
 for unit in 5 6 7 8 9 10 11 12; do scanned+=$'\n'"unit $unit: silent"; done
 check rtu_scan "$scanned" "$examples/rtu_scan"

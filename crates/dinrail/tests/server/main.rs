@@ -9,6 +9,7 @@ mod on_threads;
 mod raw;
 mod s000_callbacks;
 mod s000_lifecycle;
+mod s001_examples;
 mod s001_parts;
 mod s001_server;
 mod s002_factory;

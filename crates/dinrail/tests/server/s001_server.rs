@@ -361,15 +361,6 @@ async fn s001_29_a_custom_transport_needs_one_trait() {
     assert_eq!(soon(near.read(&mut reply)).await.unwrap(), 0);
 }
 
-#[allow(dead_code, unreachable_pub, reason = "a program, not a module")]
-#[path = "../../examples/custom_transport.rs"]
-mod custom_transport;
-
-#[tokio::test]
-async fn s001_29_the_example_speaks_over_a_transport_of_its_own() {
-    assert_eq!(soon(custom_transport::converse()).await.unwrap(), (vec![1, 2, 3, 4, 0], 1));
-}
-
 #[tokio::test]
 async fn s001_24_a_sparse_store_has_gaps_and_a_failing_store_is_0x04() {
     let sparse = Sparse::new();
