@@ -86,8 +86,10 @@ pub struct Connection<const N: usize> {
     next_order: u32,
     /// Frames of TCP, which take no time on their way: the line need not be asked for anything.
     plain: bool,
-    transactions: Transactions<N>,
+    transactions: Transactions,
     slots: [Slot; N],
+    /// Transactions that are awaited late.
+    late: [u16; N],
     line: Line,
     options: Options,
     decoder: Decoder,
@@ -118,6 +120,7 @@ impl<const N: usize> Connection<N> {
             ended: 0,
             next_order: 0,
             transactions: Transactions::new(),
+            late: [0; N],
             line: Line::new(),
             decoder,
             unconsumed: 0,

@@ -3,8 +3,9 @@
 use super::outcome::Mismatch;
 use super::slot::{CallId, Stage, verify};
 use super::{Connection, Unframeable, bits, lowest};
-use crate::adu::{Decoded, Decoder, Expected, MAX_ADU, decode_mbap, decode_tcp};
+use crate::adu::{Decoded, Decoder, Expected, MAX_ADU, decode_tcp, mbap_header};
 use crate::error::ReplyError;
+use crate::pdu::MAX_PDU;
 use crate::{Adu, Instant, Request, Response};
 
 impl<const N: usize> Connection<N> {
@@ -34,16 +35,23 @@ impl<const N: usize> Connection<N> {
     /// [`handle_input`](Self::handle_input), which comes to the same, whatever they are, but keeps a copy of a response.
     #[inline]
     pub fn response_in<'b>(&mut self, call: CallId, request: &Request<'_>, bytes: &'b [u8]) -> Option<&'b [u8]> {
-        let slot = self.slots.get(call.index()).filter(|slot| slot.generation == call.generation)?;
-        let Decoded::Frame { adu, length } = decode_mbap(bytes) else { return None };
-        let fits = slot.transaction == adu.transaction && slot.unit == adu.unit && length == bytes.len();
-        let awaited = self.plain && matches!(slot.stage, Stage::Open) && !matches!(request, Request::Custom { .. });
-        if !fits || !awaited || Response::decode(request, adu.pdu).is_err() {
+        let slot = &mut self.slots[0];
+        // The first slot, which such a call has, holds it; it is unanswered; and there is no other.
+        let awaited = call.slot == 0 && slot.generation == call.generation && self.open == 1 && self.used == 1;
+        if !awaited || !self.plain || matches!(request, Request::Custom { .. }) {
             return None;
         }
-        debug_assert_eq!(verify(&slot.pdu, adu.pdu), Ok(()), "the call was started with another request");
-        self.free(call.index());
-        Some(adu.pdu)
+        let (header, pdu) = bytes.split_first_chunk()?;
+        let fits = pdu.len() <= MAX_PDU && *header == mbap_header(slot.transaction, slot.unit, pdu.len());
+        if !fits || Response::decode(request, pdu).is_err() {
+            return None;
+        }
+        debug_assert_eq!(verify(&slot.pdu, pdu), Ok(()), "the call was started with another request");
+        slot.stage = Stage::Free;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.used = 0;
+        self.open = 0;
+        Some(pdu)
     }
 
     /// The line has fallen silent, or the datagram ends here: `bytes`, shown before and not consumed, are all there
@@ -148,7 +156,7 @@ impl<const N: usize> Connection<N> {
     fn receive_numbered(&mut self, adu: &Adu<'_>) {
         match bits(self.open).find(|&index| self.slots[index].transaction == adu.transaction) {
             Some(index) => self.hold(index, adu),
-            None if self.transactions.answered_late(adu.transaction) => self.stats.late += 1,
+            None if self.transactions.answered_late(&mut self.late, adu.transaction) => self.stats.late += 1,
             None => self.stats.orphans += 1,
         }
     }

@@ -51,7 +51,7 @@ impl<const N: usize> Connection<N> {
             self.line.echoed = None;
             self.line.suspect(self.options.addressed(slot.unit), &slot.pdu, now, until);
         } else {
-            self.transactions.timed_out(slot.transaction);
+            self.transactions.timed_out(&mut self.late, slot.transaction);
         }
         self.stats.timeouts += 1;
         self.end(index, Stage::Failed(Failure::Timeout { mismatch }));

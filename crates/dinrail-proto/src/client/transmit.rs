@@ -35,7 +35,7 @@ impl<const N: usize> Connection<N> {
     /// is that of the frame's bytes.
     ///
     /// `None`: nothing has happened, and those two say why. So it is while there is any other call, on other framings than
-    /// TCP, and when `out` has no room for the longest frame.
+    /// TCP, and when `out` has no room for the frame.
     #[inline]
     pub fn start_alone(
         &mut self,
@@ -45,7 +45,7 @@ impl<const N: usize> Connection<N> {
         timeout: Duration,
         out: &mut [u8],
     ) -> Option<(CallId, usize)> {
-        if !self.plain || self.used != 0 || out.len() < Framing::Tcp.max_adu() {
+        if !self.plain || self.used != 0 {
             return None;
         }
         // Of these alone one may be without an answer.
@@ -54,11 +54,12 @@ impl<const N: usize> Connection<N> {
         }
         let slot = &mut self.slots[0];
         slot.pdu.refill(|out| request.encode_into(out)).ok()?;
-        let transaction = self.transactions.give(|_| false);
         let (header, behind) = out.split_first_chunk_mut()?;
-        let length = slot.pdu.copy_to(behind.first_chunk_mut()?);
-        *header = mbap_header(transaction, unit, length);
-        let length = header.len() + length;
+        let pdu = slot.pdu.as_bytes();
+        behind.get_mut(..pdu.len())?.copy_from_slice(pdu);
+        let transaction = self.transactions.give(&self.late, |_| false);
+        *header = mbap_header(transaction, unit, pdu.len());
+        let length = header.len() + pdu.len();
         slot.stage = Stage::Open;
         slot.abandoned = false;
         slot.unit = unit;
@@ -84,7 +85,7 @@ impl<const N: usize> Connection<N> {
         let turns = !self.plain && self.options.takes_turns();
         let (slots, open) = (&self.slots, self.open);
         let is_open = |id| bits(open).any(|at| slots[at].transaction == id);
-        let transaction = if turns { 0 } else { self.transactions.give(is_open) };
+        let transaction = if turns { 0 } else { self.transactions.give(&self.late, is_open) };
         let slot = &mut self.slots[index];
         slot.transaction = transaction;
         let length = framing.encode(&slot.adu(), out).ok()?; // cannot fail: a Pdu is legal, and fits

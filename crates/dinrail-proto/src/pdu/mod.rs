@@ -75,6 +75,7 @@ impl Pdu {
 
     /// Replaces the bytes by those that `write` puts in place; it returns the length, at most 253. After an error the PDU
     /// is what it was, but for bytes that may have changed.
+    #[inline]
     pub(crate) fn refill<E>(&mut self, write: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<(), E> {
         let length = write(&mut self.bytes)?;
         debug_assert!((1..=MAX_PDU).contains(&length));
@@ -82,20 +83,8 @@ impl Pdu {
         Ok(())
     }
 
-    /// Copies the bytes to the front of `out`, and returns how many they are. What lies behind them may change.
-    #[inline]
-    pub(crate) fn copy_to(&self, out: &mut [u8; MAX_PDU]) -> usize {
-        // Most requests are short, and copied in one instruction.
-        const SHORT: usize = 8;
-        let length = usize::from(self.length);
-        out[..SHORT].copy_from_slice(&self.bytes[..SHORT]);
-        if length > SHORT {
-            out[SHORT..length].copy_from_slice(&self.bytes[SHORT..length]);
-        }
-        length
-    }
-
     /// The bytes on the wire, function code first.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
     }

@@ -78,7 +78,7 @@ fn a_call_that_is_alone_may_take_the_short_way() {
     assert_eq!(connection.response_in(call, &request, &good), None, "it is over");
     let illegal = Request::Read { area: Area::HoldingRegister, address: 0, count: 126 };
     assert_eq!(connection.start_alone(at(0), UNIT, &illegal, TIMEOUT, &mut out), None);
-    assert_eq!(connection.start_alone(at(0), UNIT, &request, TIMEOUT, &mut out[..259]), None, "too little room");
+    assert_eq!(connection.start_alone(at(0), UNIT, &request, TIMEOUT, &mut out[..11]), None, "too little room");
     let custom = Request::Custom { function: FunctionCode::DIAGNOSTICS, data: &[0, 4, 0, 0] };
     assert_eq!(connection.start_alone(at(0), UNIT, &custom, TIMEOUT, &mut out), None, "nobody answers this");
     assert_eq!(connection.room(), 4, "none was started");

@@ -14,15 +14,15 @@ use super::{Client, Retry};
 use crate::Error;
 use crate::proto::client::{CallId, Failure, Outcome, StartError};
 use crate::proto::error::EncodeError;
-use crate::proto::pdu::is_read;
+use crate::proto::pdu::{Area, is_read};
 use crate::proto::{FunctionCode, Pdu, Request, Response, UnitId};
 
 /// Sends a request, again if need be, and has `take` make something of the response where it lies. There is none when
 /// nobody answers such a request.
-pub(super) struct Exchange<'c, F> {
+pub(super) struct Exchange<'c, A, F> {
     client: &'c Client,
     unit: UnitId,
-    request: Asked<'c>,
+    request: A,
     take: F,
     /// It is passed on for somebody else.
     forwarded: bool,
@@ -73,6 +73,34 @@ impl Asked<'_> {
     }
 }
 
+/// What can be asked: a form of its own for requests that are made often, so that their way is known when it is compiled.
+pub(super) trait Ask {
+    fn asked(&self) -> Asked<'_>;
+}
+
+impl Ask for Asked<'_> {
+    #[inline]
+    fn asked(&self) -> Asked<'_> {
+        *self
+    }
+}
+
+/// Coils or registers that are read.
+#[derive(Clone, Copy)]
+pub(super) struct Read {
+    pub(super) area: Area,
+    pub(super) address: u16,
+    pub(super) count: u16,
+}
+
+impl Ask for Read {
+    #[inline]
+    fn asked(&self) -> Asked<'_> {
+        let Self { area, address, count } = *self;
+        Asked::Request(Request::Read { area, address, count })
+    }
+}
+
 enum Stage {
     /// Of a client with a deadline or a limit: what they need is not there yet.
     Unprepared,
@@ -85,9 +113,9 @@ enum Stage {
 }
 
 /// Nothing in it is pinned.
-impl<F> Unpin for Exchange<'_, F> {}
+impl<A, F> Unpin for Exchange<'_, A, F> {}
 
-impl<T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Future for Exchange<'_, F> {
+impl<T, A: Ask, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Future for Exchange<'_, A, F> {
     type Output = Result<T, Error>;
 
     /// The short way first: that of a call that has a line of TCP for itself, is sent at once and answered in one piece. If
@@ -95,7 +123,8 @@ impl<T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Future for Exch
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if let Asked::Request(request) = &this.request {
+        let asked = this.request.asked();
+        if let Asked::Request(request) = &asked {
             match this.stage {
                 Stage::New => {
                     let sent = this.client.shared.lock().send_alone(cx, this.unit, request, this.client.timeout);
@@ -106,7 +135,7 @@ impl<T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Future for Exch
                 }
                 Stage::Started(call) => {
                     let mut core = this.client.shared.lock();
-                    let take = |response: &[u8]| (this.take)(&this.request, Some(response));
+                    let take = |response: &[u8]| (this.take)(&asked, Some(response));
                     if let Some(taken) = core.read_alone(cx, call, request, take) {
                         this.stage = Stage::Ended;
                         return Poll::Ready(taken);
@@ -119,11 +148,11 @@ impl<T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Future for Exch
     }
 }
 
-impl<'c, T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exchange<'c, F> {
+impl<'c, T, A: Ask, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exchange<'c, A, F> {
     /// `take` is given the request as well. Nothing happens before it is polled.
-    pub(super) fn new(client: &'c Client, request: Asked<'c>, take: F) -> Self {
-        let plain = client.retry.deadline.is_none() && client.limit.is_none();
-        let stage = if plain { Stage::New } else { Stage::Unprepared };
+    #[inline]
+    pub(super) fn new(client: &'c Client, request: A, take: F) -> Self {
+        let stage = if client.is_plain { Stage::New } else { Stage::Unprepared };
         Self { client, unit: client.unit, request, take, forwarded: false, tries: 1, stage, bound: None }
     }
 
@@ -178,7 +207,7 @@ impl<'c, T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exchange<'c
         ready!(bound.deadline.as_mut().poll(cx));
         let last = bound.last.take();
         let mut core = self.client.shared.lock();
-        let overdue = match (&self.stage, self.request.function()) {
+        let overdue = match (&self.stage, self.request.asked().function()) {
             (Stage::Started(_), Some(function)) => {
                 let after = self.client.retry.deadline.unwrap_or_default();
                 Error::Timeout { peer: self.peer(), function, after, instead: None }
@@ -211,7 +240,7 @@ impl<'c, T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exchange<'c
     #[cold]
     fn pause_after(&mut self, error: Error) -> Result<(), Error> {
         let retry = Retry { writes: self.client.retry.writes && !self.forwarded, ..self.client.retry };
-        match retry.after(self.tries, self.request.is_read(), &error) {
+        match retry.after(self.tries, self.request.asked().is_read(), &error) {
             Some(wait) => {
                 self.tries += 1;
                 let limit = self.client.limit.clone();
@@ -262,7 +291,7 @@ impl<'c, T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exchange<'c
 
     fn start(&mut self, core: &mut Core, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
         let timeout = self.client.timeout;
-        let started = match &self.request {
+        let started = match &self.request.asked() {
             Asked::Request(request) => core.connection.start_request(self.unit, request, timeout),
             Asked::Pdu(pdu) => core.connection.start(self.unit, pdu, timeout),
         };
@@ -306,9 +335,9 @@ impl<'c, T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exchange<'c
             }
         }
         let result = match core.connection.response(call) {
-            Some(response) => (self.take)(&self.request, Some(response.as_bytes())),
+            Some(response) => (self.take)(&self.request.asked(), Some(response.as_bytes())),
             None => match core.connection.take(call) {
-                Some(Outcome::Sent) => (self.take)(&self.request, None),
+                Some(Outcome::Sent) => (self.take)(&self.request.asked(), None),
                 Some(Outcome::Exception(code)) => Err(Error::Exception(code)),
                 Some(Outcome::Failed(failure)) => Err(self.failed(core, failure)),
                 // A response is taken above.
@@ -325,7 +354,7 @@ impl<'c, T, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exchange<'c
     }
 }
 
-impl<F> Exchange<'_, F> {
+impl<A: Ask, F> Exchange<'_, A, F> {
     /// What a new call ends with at once, if there is no hope for it.
     fn hopeless(&self, core: &Core) -> Option<Error> {
         match core.link {
@@ -337,7 +366,7 @@ impl<F> Exchange<'_, F> {
 
     fn failed(&self, core: &Core, failure: Failure) -> Error {
         let closed = matches!(core.link, Link::Closed);
-        match (failure, self.request.function()) {
+        match (failure, self.request.asked().function()) {
             (Failure::NotSent, _) if closed => Error::Closed { sent: false },
             (Failure::Lost, _) if closed => Error::Closed { sent: true },
             (Failure::Timeout { mismatch }, Some(function)) => {
@@ -364,7 +393,9 @@ impl<F> Exchange<'_, F> {
     fn peer(&self) -> Arc<str> {
         self.client.shared.peer.clone()
     }
+}
 
+impl<A, F> Exchange<'_, A, F> {
     /// Leaves the queue, or a call that was sent to its fate.
     fn give_up(&mut self, core: &mut Core) {
         match std::mem::replace(&mut self.stage, Stage::Ended) {
@@ -381,7 +412,7 @@ impl<F> Exchange<'_, F> {
     }
 }
 
-impl<F> Drop for Exchange<'_, F> {
+impl<A, F> Drop for Exchange<'_, A, F> {
     #[inline]
     fn drop(&mut self) {
         if matches!(self.stage, Stage::Queued(_) | Stage::Started(_)) {

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use super::Client;
-use super::exchange::{Asked, Exchange};
+use super::exchange::{Asked, Exchange, Read};
 use crate::Error;
 use crate::proto::error::EncodeError;
 use crate::proto::pdu::{Area, Bits, Registers};
@@ -122,8 +122,7 @@ impl Client {
         count: u16,
         mut take: impl FnMut(&[u8]) -> T + 'c,
     ) -> impl Future<Output = Result<T, Error>> {
-        let request = Request::Read { area, address, count };
-        Exchange::new(self, Asked::Request(request), move |_, response| {
+        Exchange::new(self, Read { area, address, count }, move |_, response| {
             let values = response.and_then(|pdu| pdu.get(2..));
             values.map(&mut take).ok_or_else(unanswered)
         })

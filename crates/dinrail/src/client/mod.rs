@@ -59,6 +59,8 @@ pub struct Client {
     shared: Arc<Shared>,
     timeout: Duration,
     unit: UnitId,
+    /// Whether calls need nothing before they are sent: neither a deadline of their retries nor a turn.
+    is_plain: bool,
     retry: Retry,
     framing: Framing,
     /// Counts the handles.
@@ -154,6 +156,7 @@ impl Client {
             _handle: Arc::new(Handle(shared.clone())),
             unit: options.unit,
             timeout: options.timeout,
+            is_plain: options.retry.deadline.is_none(),
             retry: options.retry,
             limit: None,
             depth: if framing.has_transactions() { options.depth.clamp(1, MAX_DEPTH) } else { 1 },
@@ -176,14 +179,15 @@ impl Client {
     /// A handle on the same connection with other retries.
     #[must_use]
     pub fn with_retry(&self, retry: Retry) -> Self {
-        Self { retry, ..self.clone() }
+        let is_plain = retry.deadline.is_none() && self.limit.is_none();
+        Self { retry, is_plain, ..self.clone() }
     }
 
     /// A handle on the same connection that sends its requests, repeated ones among them, no faster than `limit` says. A
     /// call waits for its turn; its timeout begins when it is sent.
     #[must_use]
     pub fn with_rate_limit(&self, limit: RateLimit) -> Self {
-        Self { limit: Some(limit), ..self.clone() }
+        Self { limit: Some(limit), is_plain: false, ..self.clone() }
     }
 
     /// Who is at the other end, as errors name it.

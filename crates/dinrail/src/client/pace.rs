@@ -18,6 +18,8 @@ const TICKS: u32 = 8;
 const SHORTEST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_millis(250);
 
+// In this order in memory: what every call touches stands first.
+#[repr(C)]
 pub(super) struct Pace {
     /// When it ticks, while calls are quick.
     next: Option<Instant>,
@@ -25,14 +27,15 @@ pub(super) struct Pace {
     least_timeout: Duration,
     /// The last call that took the next tick for its time.
     ahead: Option<CallId>,
-    period: Duration,
+    /// Microseconds from tick to tick; [`LONGEST`] at most.
+    period: u32,
     /// When the last call that looked at the clock did.
     looked: Instant,
 }
 
 impl Pace {
     pub(super) const fn new() -> Self {
-        Self { next: None, least_timeout: Duration::ZERO, ahead: None, period: Duration::ZERO, looked: Instant::ZERO }
+        Self { next: None, least_timeout: Duration::ZERO, ahead: None, period: 0, looked: Instant::ZERO }
     }
 
     /// The time at which a call is sent, if it need not look at the clock.
@@ -52,7 +55,7 @@ impl Pace {
         let period = (timeout / TICKS).min(LONGEST);
         if self.next.is_none() && period >= SHORTEST && now - self.looked < period {
             self.next = Some(now + period);
-            self.period = period;
+            self.period = period.as_micros() as u32;
             self.least_timeout = period * TICKS;
         }
         self.looked = now;
@@ -68,7 +71,7 @@ impl Pace {
     pub(super) fn tick(&mut self, now: Instant) -> Option<CallId> {
         self.next.filter(|at| *at <= now)?;
         let ahead = self.ahead.take();
-        self.next = ahead.map(|_| now + self.period);
+        self.next = ahead.map(|_| now + Duration::from_micros(self.period.into()));
         ahead
     }
 }

@@ -3,14 +3,19 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::ReadBuf;
 
 use super::{Core, Link, Pump, ROOM};
+use crate::client::io::Io;
 use crate::proto::client::CallId;
-use crate::proto::{Request, UnitId};
+use crate::proto::{Instant, Request, UnitId};
+
+/// Bytes of the frame of a read.
+const SHORT: usize = 12;
 
 impl Core {
     /// Sends a request that has the line for itself, and says which call it is. `None` when it has not, or when anything
@@ -27,37 +32,66 @@ impl Core {
             return None;
         }
         // Reading comes first: what is sent must not go into a connection that the peer has closed already.
-        let mut bytes = [const { MaybeUninit::uninit() }; ROOM];
-        let mut buffer = ReadBuf::uninit(&mut bytes);
-        if let Poll::Ready(came) = self.link.fill(cx, &mut buffer) {
-            self.take_unexpected(came, buffer.filled());
+        let is_silent = match &self.link {
+            Link::Up(Io::Tcp(socket)) => socket.poll_read_ready(cx).is_pending(),
+            Link::Up(Io::Other(_)) => self.is_silent(cx),
+            _ => false,
+        };
+        if !is_silent {
             return None;
         }
         let tick = self.pace.tick_for(timeout);
         let now = tick.unwrap_or_else(|| self.now());
-        let (call, length) = self.connection.start_alone(now, unit, request, timeout, &mut self.output)?;
-        let deadline = now + timeout;
-        self.enter(call, cx.waker(), deadline, timeout);
+        // As in `read_alone`: the stack is at hand.
+        let mut short = [0; SHORT];
+        let is_short = matches!(request, Request::Read { .. });
+        let out = if is_short { &mut short[..] } else { &mut self.output };
+        let (call, length) = self.connection.start_alone(now, unit, request, timeout, out)?;
+        self.enter_sent(call, cx.waker());
         self.pump = Pump::Caller(call);
         if tick.is_some() {
             self.pace.goes_ahead(call);
         } else {
-            self.pace.looked_at_clock(now, timeout);
-            self.arm(self.pace.next().unwrap_or(deadline));
+            self.look_at_clock(now, timeout);
         }
-        self.write_alone(cx, length);
+        let frame = if is_short { &short[..length] } else { &self.output[..length] };
+        let written = match &self.link {
+            Link::Up(stream) => stream.try_write(frame).unwrap_or(0),
+            _ => length,
+        };
+        // Nearly always, the socket takes it whole.
+        if written != length {
+            if is_short {
+                self.output[..length].copy_from_slice(&short[..length]);
+            }
+            self.write_rest(cx, written..length);
+        }
         Some(call)
     }
 
-    /// Writes the frame at the front of `output`: nearly always, the socket takes it whole.
-    #[inline]
-    fn write_alone(&mut self, cx: &mut Context<'_>, length: usize) {
-        let Link::Up(stream) = &self.link else { return };
-        let written = stream.try_write(&self.output[..length]).unwrap_or(0);
-        if written == length {
-            return;
+    /// Of another stream than a socket: whether nothing has come.
+    #[inline(never)]
+    fn is_silent(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut bytes = [const { MaybeUninit::uninit() }; ROOM];
+        let mut buffer = ReadBuf::uninit(&mut bytes);
+        match self.link.fill(cx, &mut buffer) {
+            Poll::Ready(came) => {
+                self.take_unexpected(came, buffer.filled());
+                false
+            }
+            Poll::Pending => true,
         }
-        self.pending = written..length;
+    }
+
+    #[cold]
+    fn look_at_clock(&mut self, now: Instant, timeout: Duration) {
+        self.pace.looked_at_clock(now, timeout);
+        self.arm(self.pace.next().unwrap_or(now + timeout));
+    }
+
+    #[cold]
+    fn write_rest(&mut self, cx: &mut Context<'_>, rest: Range<usize>) {
+        self.pending = rest;
         let now = self.now();
         if let Err(failure) = self.write(cx, now) {
             self.lose(failure, now);
@@ -99,7 +133,7 @@ impl Core {
             let taken = take(response);
             self.heard = true;
             debug_assert!(self.connection.is_idle() && self.queue.is_empty(), "a call that pumps is the only one");
-            self.caller(call).call = None;
+            self.first.call = None;
             self.pump = Pump::Nobody;
             return Some(taken);
         }

@@ -30,6 +30,8 @@ pub(super) const SLOTS: usize = 16;
 /// Room for what comes, in bytes: for any one frame, and one byte.
 const ROOM: usize = MAX_ADU + 1;
 
+// A cache line of its own for what every call touches, and none for what others do next to it.
+#[repr(C, align(64))]
 pub(super) struct Shared {
     core: Mutex<Core>,
     /// Who is at the other end, for errors.
@@ -73,15 +75,20 @@ pub(super) struct Caller {
     call: Option<CallId>,
     /// Whom to wake. Kept when nobody waits any more: the next call is often the same task's, and need not clone it.
     waker: Waker,
-    /// When a call that cannot be sent for want of a connection is given up.
-    give_up: Instant,
-    timeout: Duration,
 }
 
 impl Caller {
     fn nobody() -> Self {
-        Self { call: None, waker: Waker::noop().clone(), give_up: Instant::ZERO, timeout: Duration::ZERO }
+        Self { call: None, waker: Waker::noop().clone() }
     }
+}
+
+/// For how long the call of a slot waits for a connection.
+#[derive(Clone, Copy)]
+struct Wait {
+    /// When it is given up, if it cannot be sent.
+    give_up: Instant,
+    timeout: Duration,
 }
 
 // In this order in memory: what every call touches stands together, which spares a busy processor's cache.
@@ -101,14 +108,16 @@ pub(super) struct Core {
     filled: usize,
     /// What of `output` is still to be written.
     pending: std::ops::Range<usize>,
+    pub(super) link: Link,
+    /// The caller of the first slot, which a lone call has, and below those of the others.
+    first: Caller,
+    pub(super) pace: Pace,
+    pub(super) connection: Connection<SLOTS>,
     input: Box<[u8]>,
     output: Box<[u8]>,
-    pub(super) link: Link,
-    pub(super) pace: Pace,
-    /// The caller of the first slot, which a lone call has, and those of the others.
-    first: Caller,
-    pub(super) connection: Connection<SLOTS>,
     others: [Caller; SLOTS - 1],
+    /// Of the calls that were not sent at once.
+    waits: [Wait; SLOTS],
     pub(super) queue: Queue,
     /// When the driver's timer fires.
     pub(super) armed: Option<Instant>,
@@ -140,6 +149,7 @@ impl Core {
             connection: Connection::new(protocol),
             first: Caller::nobody(),
             others: std::array::from_fn(|_| Caller::nobody()),
+            waits: [Wait { give_up: Instant::ZERO, timeout: Duration::ZERO }; SLOTS],
             queue: Queue::default(),
             pace: Pace::new(),
             pump: Pump::Driver,
@@ -214,8 +224,15 @@ impl Core {
         let caller = self.caller(call);
         caller.call = Some(call);
         caller.waker.clone_from(waker);
-        caller.give_up = give_up;
-        caller.timeout = timeout;
+        self.waits[call.index()] = Wait { give_up, timeout };
+    }
+
+    /// `waker` waits for the only call, which has been sent: should the connection be lost, so is the call.
+    #[inline]
+    fn enter_sent(&mut self, call: CallId, waker: &Waker) {
+        debug_assert_eq!(call.index(), 0, "the only call has the first slot");
+        self.first.call = Some(call);
+        self.first.waker.clone_from(waker);
     }
 
     /// It is `waker` now that waits for this call.
@@ -270,9 +287,9 @@ impl Core {
         self.link = Link::Down;
         self.drop_buffers();
         self.connection.reset();
-        for caller in std::iter::once(&mut self.first).chain(&mut self.others) {
+        for wait in &mut self.waits {
             // They waited for their turn so far; now they wait for a connection.
-            caller.give_up = now + caller.timeout;
+            wait.give_up = now + wait.timeout;
         }
         self.queue.renew(now);
         if self.burst == Burst::EachRead && !self.heard {
@@ -302,10 +319,11 @@ impl Core {
         let mut next = None;
         for caller in std::iter::once(&self.first).chain(&self.others) {
             let Some(call) = caller.call else { continue };
-            if caller.give_up <= now {
+            let give_up = self.waits[call.index()].give_up;
+            if give_up <= now {
                 self.connection.refuse(call);
             } else {
-                next = Some(next.map_or(caller.give_up, |at: Instant| at.min(caller.give_up)));
+                next = Some(next.map_or(give_up, |at: Instant| at.min(give_up)));
             }
         }
         self.queue.refuse(Some(now));
