@@ -224,3 +224,44 @@ async fn reload(process: &mut Background, said: &str) {
     process.signal("HUP").await;
     while !process.complaint().await.contains(said) {}
 }
+
+#[tokio::test]
+async fn s004_12_eight_servers_on_threads_answer_and_stop() {
+    let eight = (0..8).map(|n| server(&format!("s{n}"), &format!("threads = 1\nstore = {{ hr = {{ 0 = {n} }} }}")));
+    let file = File::new(&eight.collect::<String>());
+    let mut process = Background::start(&["serve", "--config", &file.text()]);
+    for n in 0..8 {
+        let url = next(&mut process, &format!("s{n}")).await;
+        assert_eq!(stdout(&["read", &url, "hr:0"]).await, format!("{n}\n"));
+    }
+    process.signal("TERM").await;
+    assert_eq!(process.end().await.0.code(), Some(0));
+}
+
+/// As a service manager runs them: a file for each process.
+#[tokio::test]
+async fn s004_12_eight_servers_in_four_processes_live_and_stop_apart() {
+    let mut processes = Vec::new();
+    for pair in 0..4 {
+        let two = (0..2).map(|n| server(&format!("s{n}"), &format!("store = {{ hr = {{ 0 = {} }} }}", pair * 2 + n)));
+        let file = File::new(&two.collect::<String>());
+        let mut process = Background::start(&["serve", "--config", &file.text()]);
+        let urls = [next(&mut process, "s0").await, next(&mut process, "s1").await];
+        processes.push((process, urls, file));
+    }
+    let (killed, dead, _file) = processes.remove(1);
+    killed.signal("KILL").await;
+    assert_eq!(killed.end().await.0.code(), None);
+    failure(3, &["read", &dead[0], "hr:0", "--timeout", "1s"]).await;
+    for (_, urls, _) in &processes {
+        for url in urls {
+            let value = stdout(&["read", url, "hr:0"]).await;
+            assert!(["0\n", "1\n", "4\n", "5\n", "6\n", "7\n"].contains(&value.as_str()), "{value}");
+        }
+    }
+    for (process, ..) in processes {
+        process.signal("TERM").await;
+        let (status, _, complaints) = process.end().await;
+        assert_eq!((status.code(), complaints.as_str()), (Some(0), ""));
+    }
+}

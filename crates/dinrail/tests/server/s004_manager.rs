@@ -155,6 +155,7 @@ async fn s004_5_all_stop_gracefully_and_at_the_same_time() {
         assert_eq!(master.reply().await.0, 1);
         masters.push(master);
     }
+    let draining = address(&manager, "3");
     let began = Instant::now();
     let stop = async { manager.stop_all().await };
     let answered = async {
@@ -162,6 +163,8 @@ async fn s004_5_all_stop_gracefully_and_at_the_same_time() {
             assert_eq!(registers(&master.reply().await.2), [100]);
             assert!(master.is_closed().await);
         }
+        let late = tokio::net::TcpStream::connect(draining).await;
+        assert!(late.is_err(), "who comes while the last request is waited for finds nobody listening");
         assert!(masters[3].is_closed().await);
     };
     let (report, ()) = tokio::join!(stop, answered);
