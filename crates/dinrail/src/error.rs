@@ -9,6 +9,7 @@ use crate::proto::client::Mismatch;
 use crate::proto::error::EncodeError;
 use crate::proto::value::ValueError;
 use crate::proto::{ExceptionCode, FunctionCode};
+use crate::transport::says_all;
 
 /// Why a call, a connection or a server failed.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub enum Error {
         after: Duration,
         /// What came instead of an answer, if anything did.
         instead: Option<Mismatch>,
+        /// Whether the request may have changed something: it was no read.
+        may_write: bool,
     },
     /// There is no connection, and none could be made; the request was not sent.
     Connect {
@@ -42,6 +45,8 @@ pub enum Error {
         function: FunctionCode,
         /// What the system says; `None` when the peer closed the connection.
         source: Option<Arc<io::Error>>,
+        /// Whether the request may have changed something: it was no read.
+        may_write: bool,
     },
     /// The request is not allowed by the specification and was not sent.
     Invalid(EncodeError),
@@ -90,11 +95,12 @@ impl Error {
         matches!(self, Self::Timeout { .. })
     }
 
-    /// Whether a write may or may not have been done: it was sent, and nobody knows what became of it. Asked of a write's
-    /// error; exception 0x0B, a gateway's "target failed to respond", does not tell a read from a write.
+    /// Whether a write may or may not have been done: it was sent, and nobody knows what became of it. A function of your
+    /// own counts as a write, and so does FC 43 of another type than 14. Asked of a write's error; exception 0x0B, a
+    /// gateway's "target failed to respond", does not tell a read from a write.
     pub fn outcome_unknown(&self) -> bool {
         match self {
-            Self::Timeout { function, .. } | Self::Lost { function, .. } => !function.is_read(),
+            Self::Timeout { may_write, .. } | Self::Lost { may_write, .. } => *may_write,
             Self::Closed { sent } => *sent,
             Self::Exception(code) => *code == ExceptionCode::GatewayTargetFailedToRespond,
             _ => false,
@@ -126,7 +132,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exception(code) => write!(f, "the device refused: exception {code}")?,
-            Self::Timeout { peer, function, after, instead } => {
+            Self::Timeout { peer, function, after, instead, .. } => {
                 write!(f, "no answer from {peer} to {function} within {after:?}")?;
                 if let Some(instead) = instead {
                     write!(f, "; what came instead: {instead}")?;
@@ -134,12 +140,12 @@ impl fmt::Display for Error {
             }
             Self::Connect { peer, source } => {
                 write!(f, "cannot connect to {peer}: {source}")?;
-                // Refusals of TLS, and serial ports, say themselves what to do.
-                if source.kind() != io::ErrorKind::InvalidData && !is_port_fault(source) {
+                // Refusals of TLS, and what is said in our own words, say themselves what to do.
+                if source.kind() != io::ErrorKind::InvalidData && !says_all(source) {
                     f.write_str("; is the device on, and are host and port right?")?;
                 }
             }
-            Self::Lost { peer, function, source } => {
+            Self::Lost { peer, function, source, .. } => {
                 write!(f, "the connection to {peer} ended before the answer to {function} came")?;
                 if let Some(source) = source {
                     write!(f, ": {source}")?;
@@ -152,7 +158,7 @@ impl fmt::Display for Error {
             Self::Bind { address, source } => {
                 write!(f, "cannot listen on {address}: {source}")?;
                 match source.kind() {
-                    _ if is_port_fault(source) => {}
+                    _ if says_all(source) => {}
                     io::ErrorKind::AddrInUse => {
                         f.write_str("; another program listens there: stop it or take another port")?
                     }
@@ -170,17 +176,6 @@ impl fmt::Display for Error {
         // An exception says what it means; what was asked is not known here.
         let unknown = self.outcome_unknown() && self.exception().is_none();
         if unknown { f.write_str("; whether the write was done is unknown") } else { Ok(()) }
-    }
-}
-
-/// Whether it is about a serial port: those say what to do themselves.
-fn is_port_fault(source: &io::Error) -> bool {
-    #[cfg(feature = "serial")]
-    return crate::transport::is_port_fault(source);
-    #[cfg(not(feature = "serial"))]
-    {
-        let _ = source;
-        false
     }
 }
 

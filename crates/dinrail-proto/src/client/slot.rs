@@ -102,6 +102,12 @@ impl Slot {
         }
     }
 
+    /// When it was sent.
+    pub(super) fn sent(&self) -> Instant {
+        let timeout = Instant::from(self.timeout);
+        Instant::from_micros(self.deadline.as_micros().saturating_sub(timeout.as_micros()))
+    }
+
     /// Whether nobody answers this request.
     pub(super) fn is_unanswered(&self, options: &Options) -> bool {
         let silences = || {

@@ -20,11 +20,13 @@ impl<const N: usize> Connection<N> {
         [deadline, ready, given_up].into_iter().flatten().min()
     }
 
-    /// Ends the calls whose time is up.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    /// Ends the calls whose time is up. Says when the last of them was sent, of those that were to be answered: a driver that
+    /// hears nothing from its peer for several calls in a row may take the connection for dead.
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<Instant> {
+        let mut unanswered = None;
         for index in bits(self.open) {
             if self.slots[index].deadline <= now {
-                self.give_up(index, now);
+                unanswered = self.give_up(index, now).max(unanswered);
             }
         }
         self.line.settle(now);
@@ -33,6 +35,7 @@ impl<const N: usize> Connection<N> {
             let Some(index) = self.first_waiting(|_| true) else { break };
             self.end(index, Stage::Failed(Failure::NotSent));
         }
+        unanswered
     }
 
     fn silence_given_up_at(&self) -> Option<Instant> {
@@ -40,12 +43,14 @@ impl<const N: usize> Connection<N> {
         self.line.gives_up_at(self.slots[first].timeout)
     }
 
-    fn give_up(&mut self, index: usize, now: Instant) {
+    /// Ends a call; says when it was sent if it was to be answered.
+    fn give_up(&mut self, index: usize, now: Instant) -> Option<Instant> {
         let slot = &self.slots[index];
         if slot.is_unanswered(&self.options) {
-            return self.end(index, Stage::Sent);
+            self.end(index, Stage::Sent);
+            return None;
         }
-        let mismatch = slot.mismatch;
+        let (mismatch, sent) = (slot.mismatch, slot.sent());
         if self.options.takes_turns() {
             let until = now + self.options.quarantine.unwrap_or(slot.timeout);
             self.line.echoed = None;
@@ -55,6 +60,7 @@ impl<const N: usize> Connection<N> {
         }
         self.stats.timeouts += 1;
         self.end(index, Stage::Failed(Failure::Timeout { mismatch }));
+        Some(sent)
     }
 
     /// The connection is gone: calls that were sent end with [`Failure::Lost`], the others wait for a new connection.

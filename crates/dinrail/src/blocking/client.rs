@@ -37,7 +37,7 @@ impl Client {
     /// [`Options::reconnect`] says.
     ///
     /// # Errors
-    /// [`Error::Connect`] when it cannot.
+    /// [`Error::Connect`] when it cannot, and [`Error::Option`] for an option that cannot be.
     pub fn connect_with(connector: impl Connect, options: Options) -> Result<Self, Error> {
         let runtime = handle()?;
         let inner = wait(runtime, crate::Client::connect_with(connector, options))?;
@@ -79,7 +79,8 @@ impl Client {
         &self.inner
     }
 
-    /// A handle on the same connection whose calls go to `unit`.
+    /// A handle on the same connection whose calls go to `unit`; which unit this handle's go to says
+    /// [`unit_id`](Self::unit_id).
     #[must_use]
     pub fn unit(&self, unit: impl Into<UnitId>) -> Self {
         Self { inner: self.inner.unit(unit), ..*self }
@@ -102,6 +103,16 @@ impl Client {
     #[must_use]
     pub fn with_rate_limit(&self, limit: RateLimit) -> Self {
         Self { inner: self.inner.with_rate_limit(limit), ..*self }
+    }
+
+    /// The unit that this handle's calls go to.
+    pub fn unit_id(&self) -> UnitId {
+        self.inner.unit_id()
+    }
+
+    /// How long this handle's calls wait for an answer.
+    pub fn timeout(&self) -> Duration {
+        self.inner.timeout()
     }
 
     /// Who is at the other end, as errors name it.

@@ -48,7 +48,7 @@ pub(super) async fn run<C: Connect>(shared: Arc<Shared>, connector: C, options: 
             poll_fn(|cx| poll_up(shared, cx, &mut timer)).await;
             // One that nobody has used for a while and that the peer then closes is as good as any. And where nothing is
             // sent to connect, the next one costs the peer nothing before it is used.
-            let useful = since.elapsed() >= BRIEF || connector.burst() == Burst::EachRead || shared.lock().heard;
+            let useful = since.elapsed() >= BRIEF || connector.burst() == Burst::EachRead || shared.lock().has_heard();
             useless = if useful { 0 } else { useless.saturating_add(1) };
         }
         let backoff = match (first, options.reconnect) {
@@ -100,7 +100,9 @@ async fn connect<C: Connect>(
     let lost = lost.is_some();
     let mut wait = backoff.wait(tries);
     if lost {
-        info!(peer = %shared.peer, "the connection was lost; connecting again in {wait:?}");
+        let failure = shared.lock().failure.clone();
+        let why = failure.as_deref().map(tracing::field::display);
+        info!(peer = %shared.peer, error = why, "the connection was lost; connecting again in {wait:?}");
     }
     loop {
         if lost || tries > 0 {
@@ -134,13 +136,7 @@ async fn connect<C: Connect>(
 
 /// Tries once to connect.
 pub(super) async fn attempt<C: Connect>(connector: &C, options: &Options) -> std::io::Result<C::Stream> {
-    match tokio::time::timeout(options.connect_timeout, connector.connect()).await {
-        Ok(result) => result,
-        Err(_) => {
-            let what = format!("nobody answered within {:?}", options.connect_timeout);
-            Err(std::io::Error::new(std::io::ErrorKind::TimedOut, what))
-        }
-    }
+    connector.connect_within(options.connect_timeout).await
 }
 
 /// Waits for `done` while there is no connection, and meanwhile ends the calls that have waited for one long enough.
@@ -221,7 +217,7 @@ fn poll_once(core: &mut Core, cx: &mut Context<'_>) -> Result<(), Option<std::io
     // Before calls are given up: their replies may be in the stream already.
     core.pump(cx, now, None)?;
     if due {
-        core.handle_timeout(now);
+        core.handle_timeout(now)?;
         core.pump(cx, now, None)?;
     }
     Ok(())

@@ -71,6 +71,18 @@ impl Asked<'_> {
             Self::Pdu(pdu) => is_read(pdu.as_bytes()),
         }
     }
+
+    /// Whether it may change something. A function of one's own that bears the number of a read is none.
+    #[cold]
+    fn may_write(&self) -> bool {
+        match self {
+            Self::Request(Request::Custom { function, data }) => match data.first() {
+                Some(first) => !is_read(&[function.code(), *first]),
+                None => !is_read(&[function.code()]),
+            },
+            _ => !self.is_read(),
+        }
+    }
 }
 
 /// What can be asked: a form of its own for requests that are made often, so that their way is known when it is compiled.
@@ -210,7 +222,13 @@ impl<'c, T, A: Ask, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exc
         let overdue = match (&self.stage, self.request.asked().function()) {
             (Stage::Started(_), Some(function)) => {
                 let after = self.client.retry.deadline.unwrap_or_default();
-                Error::Timeout { peer: self.peer(), function, after, instead: None }
+                Error::Timeout {
+                    peer: self.peer(),
+                    function,
+                    after,
+                    instead: None,
+                    may_write: self.request.may_write(),
+                }
             }
             _ => last.unwrap_or_else(|| self.not_sent(&core)),
         };
@@ -360,6 +378,7 @@ impl<A: Ask, F> Exchange<'_, A, F> {
         match core.link {
             Link::Closed => Some(Error::Closed { sent: false }),
             Link::Gone => Some(self.not_sent(core)),
+            Link::Refused(option) => Some(Error::Option(option)),
             Link::Up(_) | Link::Down => None,
         }
     }
@@ -370,10 +389,12 @@ impl<A: Ask, F> Exchange<'_, A, F> {
             (Failure::NotSent, _) if closed => Error::Closed { sent: false },
             (Failure::Lost, _) if closed => Error::Closed { sent: true },
             (Failure::Timeout { mismatch }, Some(function)) => {
-                Error::Timeout { peer: self.peer(), function, after: self.client.timeout, instead: mismatch }
+                let may_write = self.request.may_write();
+                Error::Timeout { peer: self.peer(), function, after: self.client.timeout, instead: mismatch, may_write }
             }
             (Failure::Lost, Some(function)) => {
-                Error::Lost { peer: self.peer(), function, source: core.failure.clone() }
+                let may_write = self.request.may_write();
+                Error::Lost { peer: self.peer(), function, source: core.failure.clone(), may_write }
             }
             _ => self.not_sent(core),
         }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::transport::Stream;
+use crate::transport::{Stream, forget_unsent};
 
 pub(super) enum Io {
     Tcp(TcpStream),
@@ -23,6 +23,15 @@ impl Io {
         match (socket.and_then(Option::take), stream) {
             (None, Some(other)) => Self::Other(Box::new(other)),
             (socket, _) => Self::Tcp(socket.expect("what is not there any more is a socket")),
+        }
+    }
+
+    /// Whatever was written and has not arrived yet is not to arrive any more once this is dropped.
+    #[cold]
+    pub(super) fn forget_unsent(&self) {
+        match self {
+            Self::Tcp(socket) => forget_unsent(socket),
+            Self::Other(stream) => forget_unsent(&**stream),
         }
     }
 

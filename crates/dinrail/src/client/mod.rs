@@ -110,8 +110,9 @@ impl Client {
     /// [`Options::reconnect`] says.
     ///
     /// # Errors
-    /// [`Error::Connect`] when it cannot.
+    /// [`Error::Connect`] when it cannot, and [`Error::Option`] for an option that cannot be.
     pub async fn connect_with(connector: impl Connect, options: Options) -> Result<Self, Error> {
+        options.check().map_err(Error::Option)?;
         let peer: Arc<str> = connector.to_string().into();
         match driver::attempt(&connector, &options).await {
             Ok(stream) => Ok(Self::spawn(peer, connector, options, Link::Up(Io::new(stream)))),
@@ -119,7 +120,8 @@ impl Client {
         }
     }
 
-    /// A client that connects when it is first used, and from then on stays connected.
+    /// A client that connects when it is first used, and from then on stays connected. An option that cannot be ends every
+    /// call with [`Error::Option`].
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -131,20 +133,31 @@ impl Client {
     fn spawn(peer: Arc<str>, connector: impl Connect, mut options: Options, link: Link) -> Self {
         options.local_echo |= connector.has_local_echo();
         let (framing, burst) = (connector.framing(), connector.burst());
-        let core = Core::new(&options, framing, burst, connector.byte_time(), link);
+        let mut core = Core::new(&options, framing, burst, connector.byte_time(), link);
+        if options.reconnect.is_none() {
+            core.never_give_up();
+        }
+        let refused = core.refuse_options(&options);
         let (client, shared) = Self::new(peer, core, framing, &options);
-        tokio::spawn(driver::run(shared, connector, options));
+        if !refused {
+            tokio::spawn(driver::run(shared, connector, options));
+        }
         client
     }
 
-    /// A client over a stream that is already there. When that ends, so does the client.
+    /// A client over a stream that is already there. When that ends, so does the client. An option that cannot be ends
+    /// every call with [`Error::Option`].
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn over(stream: impl Stream, framing: Framing, options: Options) -> Self {
-        let core = Core::new(&options, framing, Burst::Never, Duration::ZERO, Link::Up(Io::new(stream)));
+        let mut core = Core::new(&options, framing, Burst::Never, Duration::ZERO, Link::Up(Io::new(stream)));
+        core.never_give_up();
+        let refused = core.refuse_options(&options);
         let (client, shared) = Self::new("the stream".into(), core, framing, &options);
-        tokio::spawn(driver::run_once(shared));
+        if !refused {
+            tokio::spawn(driver::run_once(shared));
+        }
         client
     }
 
@@ -164,7 +177,8 @@ impl Client {
         (client, shared)
     }
 
-    /// A handle on the same connection whose calls go to `unit`.
+    /// A handle on the same connection whose calls go to `unit`; which unit this handle's go to says
+    /// [`unit_id`](Self::unit_id).
     #[must_use]
     pub fn unit(&self, unit: impl Into<UnitId>) -> Self {
         Self { unit: unit.into(), ..self.clone() }
@@ -188,6 +202,16 @@ impl Client {
     #[must_use]
     pub fn with_rate_limit(&self, limit: RateLimit) -> Self {
         Self { limit: Some(limit), is_plain: false, ..self.clone() }
+    }
+
+    /// The unit that this handle's calls go to.
+    pub fn unit_id(&self) -> UnitId {
+        self.unit
+    }
+
+    /// How long this handle's calls wait for an answer.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Who is at the other end, as errors name it.

@@ -28,6 +28,14 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// How to come back after the connection was lost; `None` not to. Default from 0.1 s doubling to 30 s, with jitter.
     pub reconnect: Option<Backoff>,
+    /// After how many calls in a row that got no answer, with nothing at all heard from the peer meanwhile, a connection is
+    /// dropped and made anew; calls that are on their way together count as one. So a peer that is gone without a word (its
+    /// power was cut, a firewall has forgotten the connection) is found out long before the system does, and what was sent
+    /// to it and has not arrived is thrown away: no write arrives minutes after it was given up. Other calls that are open
+    /// then end with [`Error::Lost`](crate::Error::Lost). `None` to wait for the system. Default 3. It is about TCP and TLS: serial lines and
+    /// UDP have no connection to lose. Without [`reconnect`](Self::reconnect), and over a
+    /// [stream that is already there](super::Client::over), it means nothing.
+    pub give_up_after: Option<u32>,
     /// What is asked again after a failure. Default nothing.
     pub retry: Retry,
     /// Serial: how long a broadcast takes before the next request may follow. Default 100 ms.
@@ -49,6 +57,7 @@ impl Default for Options {
             depth: 1,
             connect_timeout: Duration::from_secs(3),
             reconnect: Some(Backoff::default()),
+            give_up_after: Some(3),
             retry: Retry::none(),
             broadcast_delay: Duration::from_millis(100),
             quarantine: None,
@@ -84,6 +93,8 @@ with! {
     with_connect_timeout, connect_timeout: Duration;
     /// Sets [`reconnect`](Self::reconnect).
     with_reconnect, reconnect: impl Into<Option<Backoff>>;
+    /// Sets [`give_up_after`](Self::give_up_after).
+    with_give_up_after, give_up_after: impl Into<Option<u32>>;
     /// Sets [`retry`](Self::retry).
     with_retry, retry: Retry;
     /// Sets [`broadcast_delay`](Self::broadcast_delay).
@@ -97,6 +108,28 @@ with! {
 }
 
 impl Options {
+    /// Refuses what cannot be, before anything is started.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        match self {
+            _ if !(1..=MAX_DEPTH).contains(&self.depth) => {
+                Err("depth is out of range: take 1 to 16 requests that may be unanswered at a time")
+            }
+            _ if self.timeout.is_zero() => Err("timeout is 0: an answer takes longer, so take a longer time"),
+            _ if self.connect_timeout.is_zero() => Err("connect_timeout is 0: take a longer time"),
+            _ if self.give_up_after == Some(0) => {
+                Err("give_up_after is 0: take at least one call, or None to keep the connection")
+            }
+            _ if self.reconnect.is_some_and(|backoff| backoff.max.is_zero()) => {
+                Err("reconnect waits for 0 at most: take a longer time, or None not to connect again")
+            }
+            _ if self.reconnect.is_some_and(|backoff| backoff.min > backoff.max) => {
+                Err("reconnect waits for less at most than at least: take a max that is not below min")
+            }
+            _ if self.retry.attempts == 0 => Err("retry.attempts is 0: 1 sends a request once and not again"),
+            _ => Ok(()),
+        }
+    }
+
     /// What the state machine is told.
     pub(super) fn protocol(
         &self,

@@ -151,6 +151,12 @@ impl Start for Endpoint {
 
     fn prepare(&self, options: &mut Options) {
         options.framing = self.framing();
+        if let Some(interface) = self.interface() {
+            options.interface = Some(interface.to_owned());
+        }
+        if let Some(keep_alive) = self.tcp().and_then(Tcp::own_keep_alive) {
+            options.keep_alive = keep_alive;
+        }
         #[cfg(feature = "serial")]
         if let Self::Serial(port) = self {
             port.prepare(options);
@@ -160,6 +166,12 @@ impl Start for Endpoint {
     #[allow(private_interfaces)]
     async fn start<S: Service>(&self, service: &Arc<S>, shared: &Arc<Shared>) -> Result<Self, Error> {
         let framing = self.framing();
+        if self.source().is_some() {
+            return Err(Error::Option(
+                "source= is where a client connects from: a server listens on the address of its URL, and interface= names a \
+                 network interface",
+            ));
+        }
         match self {
             Self::Tcp(tcp) => {
                 let local = Network::tcp(tcp.to_string().into()).start(service, shared).await?;

@@ -66,6 +66,9 @@ pub struct Options {
     pub backlog: i32,
     /// Lets a restarted server take its port at once; on unless set.
     pub reuse_address: bool,
+    /// The network interface that is listened on, such as `eth1`; all that the address has unless set. On Linux and Android;
+    /// elsewhere a start fails and says so. Linux before 5.7 wants CAP_NET_RAW for it. It means nothing on serial lines.
+    pub interface: Option<String>,
     /// Lets several servers share a port, on systems that can; off unless set.
     pub reuse_port: bool,
     /// After how long without traffic the system asks whether a peer still lives; 60 s unless set.
@@ -117,6 +120,7 @@ impl Default for Options {
             threads: None,
             backlog: 4096,
             reuse_address: true,
+            interface: None,
             reuse_port: false,
             keep_alive: Some(Duration::from_secs(60)),
         }
@@ -168,6 +172,13 @@ impl Options {
         self
     }
 
+    /// Sets [`interface`](Self::interface).
+    #[must_use]
+    pub fn with_interface(mut self, interface: impl Into<String>) -> Self {
+        self.interface = Some(interface.into());
+        self
+    }
+
     /// Where unknown units are to be left to others, a service that knows its own is listened to.
     pub(super) fn learn_units(&mut self, service: &impl Service) {
         if self.units.is_none() && self.missing_units == MissingUnit::Ignore {
@@ -188,6 +199,10 @@ impl Options {
                 Err("request_deadline is 0: take a longer time, or None for no limit")
             }
             _ if self.handshake_timeout.is_zero() => Err("handshake_timeout is 0: take a longer time"),
+            _ if self.keep_alive == zero => Err("keep_alive is 0: take a longer time, or None not to ask"),
+            _ if self.interface.as_deref() == Some("") => {
+                Err("interface is empty: name a network interface, or None for all")
+            }
             _ if self.backlog < 1 => Err("backlog is below 1: the system must keep at least one new connection"),
             _ => Ok(()),
         }

@@ -2,17 +2,18 @@
 
 use std::fmt;
 use std::io;
-use std::net::Ipv6Addr;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+#[cfg(feature = "serial")]
+use super::Serial;
 use super::address::Address;
+use super::query::{self, Query};
 use super::tcp::PORT;
 #[cfg(feature = "tls")]
 use super::tls::PORT as TLS_PORT;
 use super::{Burst, Connect, Stream, Tcp, Udp};
-#[cfg(feature = "serial")]
-use super::{DataBits, Parity, Rts, Serial, StopBits};
 #[cfg(feature = "tls")]
 use super::{ServerTls, Tls};
 use crate::proto::Framing;
@@ -28,8 +29,10 @@ use crate::proto::Framing;
 /// | `rtu+tcp://`, `ascii+tcp://`, `rtu+udp://`, `rtu+tls://` and the like | those frames over that transport | as above |
 /// | `binary+tcp://`, `pdu+tls://` and the like | framings of older pymodbus | as above |
 ///
-/// A serial port's settings stand behind a question mark: `rtu:///dev/ttyUSB0?baud=9600&parity=none&data=8&stop=2`, and
-/// `gap=5ms`, `strict=true`, `echo=true`, `rts=on` and `turnaround=1ms`, as the methods of [`Serial`] have them.
+/// Settings stand behind a question mark. Those of a serial port: `rtu:///dev/ttyUSB0?baud=9600&parity=none&data=8&stop=2`,
+/// and `gap=5ms`, `strict=true`, `echo=true`, `rts=on`, `turnaround=1ms`, as the methods of [`Serial`] have them. Those of a
+/// socket: `tcp://plc?source=10.0.0.7&interface=eth1&keepalive=30s`, as the methods of [`Tcp`] and [`Udp`] have them; a
+/// server takes `interface` and `keepalive`.
 ///
 /// ```
 /// use dinrail::transport::Endpoint;
@@ -110,11 +113,43 @@ impl Endpoint {
 /// A stream of any transport.
 type AnyStream = Box<dyn Stream>;
 
+impl Endpoint {
+    /// The TCP connection that it is, or that is below it.
+    pub(crate) fn tcp(&self) -> Option<&Tcp> {
+        match self {
+            Self::Tcp(tcp) => Some(tcp),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls, _) => Some(tls.tcp()),
+            _ => None,
+        }
+    }
+
+    /// From where it connects, for transports that can be told to.
+    pub(crate) fn source(&self) -> Option<IpAddr> {
+        match self {
+            Self::Udp(udp) => udp.source(),
+            _ => self.tcp()?.source(),
+        }
+    }
+
+    /// The network interface that it is to use.
+    pub(crate) fn interface(&self) -> Option<&str> {
+        match self {
+            Self::Udp(udp) => udp.interface(),
+            _ => self.tcp()?.interface(),
+        }
+    }
+}
+
 impl Connect for Endpoint {
     type Stream = AnyStream;
 
     async fn connect(&self) -> io::Result<AnyStream> {
         Ok(each!(self, transport => Box::new(transport.connect().await?)))
+    }
+
+    async fn connect_within(&self, limit: Duration) -> io::Result<AnyStream> {
+        Ok(each!(self, transport => Box::new(transport.connect_within(limit).await?)))
     }
 
     fn framing(&self) -> Framing {
@@ -149,8 +184,15 @@ impl fmt::Display for Endpoint {
             Self::Serial(serial) => return fmt::Display::fmt(serial, f),
         };
         match framing_name(self.framing()) {
-            None => write!(f, "{transport}://{address}"),
-            Some(framing) => write!(f, "{framing}+{transport}://{address}"),
+            None => write!(f, "{transport}://{address}")?,
+            Some(framing) => write!(f, "{framing}+{transport}://{address}")?,
+        }
+        let mut query = Query::new(f);
+        match self {
+            Self::Udp(udp) => query::show_socket(&mut query, udp.source(), udp.interface(), None),
+            _ => self.tcp().map_or(Ok(()), |tcp| {
+                query::show_socket(&mut query, tcp.source(), tcp.interface(), tcp.own_keep_alive())
+            }),
         }
     }
 }
@@ -180,7 +222,7 @@ impl FromStr for Endpoint {
             if text.starts_with('/') || text.starts_with("COM") {
                 return Err(BadUrl(format!("{text:?} looks like a serial port: write rtu://{text} or ascii://{text}")));
             }
-            return Ok(Self::Tcp(parse_network(text, PORT)?.into()));
+            return Ok(Self::Tcp(parse_tcp(text, PORT)?));
         };
         let (framing, transport) = match scheme.split_once('+') {
             None if framing_named(scheme).is_some() => (scheme, "serial"),
@@ -192,15 +234,15 @@ impl FromStr for Endpoint {
             name => framing_named(name).ok_or_else(|| unknown(scheme))?,
         };
         Ok(match transport {
-            "tcp" => Self::Tcp(Tcp::from(parse_network(address, PORT)?).with_framing(framing)),
-            "udp" => Self::Udp(Udp::from(parse_network(address, PORT)?).with_framing(framing)),
+            "tcp" => Self::Tcp(parse_tcp(address, PORT)?.with_framing(framing)),
+            "udp" => Self::Udp(parse_udp(address)?.with_framing(framing)),
             #[cfg(feature = "tls")]
             "tls" => {
-                let tcp = Tcp::from(parse_network(address, TLS_PORT)?);
+                let tcp = parse_tcp(address, TLS_PORT)?;
                 Self::Tls(Tls::over(tcp).with_framing(framing), None)
             }
             #[cfg(feature = "serial")]
-            "serial" => Self::Serial(parse_serial(framing, address)?),
+            "serial" => Self::Serial(query::serial(framing, address).map_err(BadUrl)?),
             #[cfg(not(feature = "tls"))]
             "tls" => return Err(BadUrl("this dinrail was built without TLS".to_owned())),
             #[cfg(not(feature = "serial"))]
@@ -217,91 +259,20 @@ fn unknown(scheme: &str) -> BadUrl {
     ))
 }
 
-/// `HOST[:PORT]`, an IPv6 address in brackets.
-fn parse_network(address: &str, default_port: u16) -> Result<Address, BadUrl> {
-    let address = address.strip_suffix('/').unwrap_or(address);
-    let (host, port) = split_port(address, default_port).map_err(BadUrl)?;
-    if host.is_empty() || host.contains(['/', ' ', '@', '?', '#', ':']) && host.parse::<Ipv6Addr>().is_err() {
-        return Err(BadUrl("this is no host: write HOST or HOST:PORT, an IPv6 address in brackets".to_owned()));
-    }
-    Ok(Address { host: host.to_owned(), port })
+/// `HOST[:PORT]`, an IPv6 address in brackets, and what stands behind a question mark.
+fn parse_network(address: &str, default_port: u16) -> Result<(Address, &str), BadUrl> {
+    let (address, query) = address.split_once('?').unwrap_or((address, ""));
+    Ok((Address::read(address, default_port).map_err(BadUrl)?, query))
 }
 
-/// The host without brackets, and the port behind the last colon, if there is one.
-fn split_port(address: &str, default_port: u16) -> Result<(&str, u16), String> {
-    if let Some(rest) = address.strip_prefix('[') {
-        let (host, port) = rest.split_once(']').ok_or("the bracket of the IPv6 address is not closed")?;
-        return match port.strip_prefix(':') {
-            Some(port) => Ok((host, parse_port(port)?)),
-            None if port.is_empty() => Ok((host, default_port)),
-            None => Err("only a colon and a port may stand behind the bracket".to_owned()),
-        };
-    }
-    if address.parse::<Ipv6Addr>().is_ok() {
-        return Ok((address, default_port));
-    }
-    match address.rsplit_once(':') {
-        Some((host, port)) => Ok((host, parse_port(port)?)),
-        None => Ok((address, default_port)),
-    }
+fn parse_tcp(address: &str, default_port: u16) -> Result<Tcp, BadUrl> {
+    let (address, query) = parse_network(address, default_port)?;
+    query::tcp(query, address.into()).map_err(BadUrl)
 }
 
-fn parse_port(port: &str) -> Result<u16, String> {
-    port.parse().map_err(|_| format!("{port:?} is no port: take a number from 0 to 65535"))
-}
-
-#[cfg(feature = "serial")]
-fn parse_serial(framing: Framing, address: &str) -> Result<Serial, BadUrl> {
-    let (path, query) = address.split_once('?').unwrap_or((address, ""));
-    if path.is_empty() {
-        return Err(BadUrl("the serial port is missing: write rtu:///dev/ttyUSB0, or rtu://COM3".to_owned()));
-    }
-    let port = if framing == Framing::Ascii { Serial::ascii(path) } else { Serial::rtu(path).with_framing(framing) };
-    query.split('&').filter(|setting| !setting.is_empty()).try_fold(port, |port, setting| {
-        let (name, value) = setting.split_once('=').unwrap_or((setting, "true"));
-        set(port, name, value)
-            .map_err(|expected| BadUrl(format!("{setting:?} is no setting of a serial port: {expected}")))
-    })
-}
-
-/// Sets one of a port's settings; the error says what may be written.
-#[cfg(feature = "serial")]
-fn set(port: Serial, name: &str, value: &str) -> Result<Serial, &'static str> {
-    let yes_or_no = || value.parse().map_err(|_| "take true or false");
-    Ok(match (name, value) {
-        ("baud", _) => {
-            let baud = value.parse().ok().filter(|baud| *baud > 0);
-            port.with_baud(baud.ok_or("take a speed in bits a second, such as baud=9600")?)
-        }
-        ("data", "7") => port.with_data_bits(DataBits::Seven),
-        ("data", "8") => port.with_data_bits(DataBits::Eight),
-        ("data", _) => return Err("take data=7 or data=8"),
-        ("parity", "none" | "n" | "N") => port.with_parity(Parity::None),
-        ("parity", "even" | "e" | "E") => port.with_parity(Parity::Even),
-        ("parity", "odd" | "o" | "O") => port.with_parity(Parity::Odd),
-        ("parity", _) => return Err("take parity=none, parity=even or parity=odd"),
-        ("stop", "1") => port.with_stop_bits(StopBits::One),
-        ("stop", "2") => port.with_stop_bits(StopBits::Two),
-        ("stop", _) => return Err("take stop=1 or stop=2"),
-        ("gap", _) => port.with_gap(parse_time(value).ok_or("take a time such as gap=5ms or gap=1750us")?),
-        ("strict", _) => port.with_strict_timing(yes_or_no()?),
-        ("echo", _) => port.with_local_echo(yes_or_no()?),
-        ("rts", "on") => port.with_rts(Rts::On),
-        ("rts", "off") => port.with_rts(Rts::Off),
-        ("rts", _) => return Err("take rts=on or rts=off: what the line is while this side sends"),
-        ("turnaround", _) => {
-            port.with_turnaround(parse_time(value).ok_or("take a time such as turnaround=1ms or turnaround=500us")?)
-        }
-        _ => return Err("there are baud, data, parity, stop, gap, strict, echo, rts and turnaround"),
-    })
-}
-
-#[cfg(feature = "serial")]
-fn parse_time(text: &str) -> Option<Duration> {
-    let units = [("us", 1), ("µs", 1), ("ms", 1_000), ("s", 1_000_000)];
-    let (number, unit) = units.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;
-    let microseconds = number.parse::<f64>().ok()? * f64::from(*unit);
-    (0.0..=10e6).contains(&microseconds).then(|| Duration::from_secs_f64(microseconds / 1e6))
+fn parse_udp(address: &str) -> Result<Udp, BadUrl> {
+    let (address, query) = parse_network(address, PORT)?;
+    query::udp(query, address.into()).map_err(BadUrl)
 }
 
 #[cfg(test)]
@@ -341,6 +312,16 @@ mod tests {
             ("rtu:///dev/ttyUSB0?rts=off&turnaround=500us", "rtu:///dev/ttyUSB0?rts=off&turnaround=500µs"),
             #[cfg(feature = "serial")]
             ("binary:///dev/ttyUSB0?rts=on", "binary:///dev/ttyUSB0?rts=on"),
+            #[cfg(feature = "serial")]
+            ("rtu://COM3?turnaround=1500us&rts=off", "rtu://COM3?rts=off&turnaround=1.5ms"),
+            #[cfg(feature = "serial")]
+            ("binary:///dev/ttyS0?stop=1", "binary:///dev/ttyS0"),
+            ("tcp://plc?keepalive=off", "tcp://plc:502?keepalive=off"),
+            ("plc?interface=eth1", "tcp://plc:502?interface=eth1"),
+            ("rtu+tcp://plc?keepalive=60s&source=::1", "rtu+tcp://plc:502?source=::1"),
+            ("udp://plc?interface=eth1&source=10.0.0.7", "udp://plc:502?source=10.0.0.7&interface=eth1"),
+            #[cfg(feature = "tls")]
+            ("tls://plc?keepalive=5m", "tls://plc:802?keepalive=300s"),
         ];
         for (input, meant) in table {
             let endpoint: Endpoint = input.parse().expect(input);
@@ -358,10 +339,18 @@ mod tests {
             ("plc:modbus", "\"modbus\" is no port: take a number from 0 to 65535"),
             ("plc:65536", "\"65536\" is no port: take a number from 0 to 65535"),
             ("plc:", "\"\" is no port: take a number from 0 to 65535"),
-            ("", "this is no host: write HOST or HOST:PORT, an IPv6 address in brackets"),
-            ("tcp://:502", "this is no host: write HOST or HOST:PORT, an IPv6 address in brackets"),
-            ("plc/path", "this is no host: write HOST or HOST:PORT, an IPv6 address in brackets"),
-            ("1:2:3", "this is no host: write HOST or HOST:PORT, an IPv6 address in brackets"),
+            ("", "\"\" is no host: write HOST or HOST:PORT, an IPv6 address in brackets"),
+            ("tcp://:502", "\"\" is no host: write HOST or HOST:PORT, an IPv6 address in brackets"),
+            ("plc/path", "\"plc/path\" is no host: write HOST or HOST:PORT, an IPv6 address in brackets"),
+            ("1:2:3", "\"1:2:3\" is no IPv6 address; one with a port is written [2001:db8::7]:502"),
+            ("tcp://plc?keepalive=1ms", "\"keepalive=1ms\" is no setting of a TCP connection: take a time of a second"),
+            (
+                "tcp://plc?baud=9600",
+                "\"baud\" is no setting of a TCP connection: there are source, interface, keepalive",
+            ),
+            ("udp://plc?source=eth0", "\"source=eth0\" is no setting of UDP: take an address of this machine"),
+            ("udp://plc?interface=", "\"interface=\" is no setting of UDP: take the name of a network interface"),
+            ("tcp://plc?source=::1&source=::2", "\"source\" is given twice, the second time as \"::2\""),
             ("[::1", "the bracket of the IPv6 address is not closed"),
             ("[::1]502", "only a colon and a port may stand behind the bracket"),
             ("/dev/ttyUSB0", "\"/dev/ttyUSB0\" looks like a serial port: write rtu:///dev/ttyUSB0"),
@@ -370,9 +359,13 @@ mod tests {
             #[cfg(feature = "serial")]
             ("rtu://x?baud=fast", "\"baud=fast\" is no setting of a serial port: take a speed in bits a second"),
             #[cfg(feature = "serial")]
-            ("rtu://x?bits=8", "\"bits=8\" is no setting of a serial port: there are baud, data"),
+            ("rtu://x?bits=8", "\"bits\" is no setting of a serial port: there are baud, data"),
             #[cfg(feature = "serial")]
-            ("rtu://x?gap=5", "\"gap=5\" is no setting of a serial port: take a time such as gap=5ms"),
+            ("rtu://x?baud=9600&baud=19200", "\"baud\" is given twice, the second time as \"19200\": keep one of them"),
+            #[cfg(feature = "serial")]
+            ("rtu://x?rts", "\"rts\" is no setting of a serial port: take rts=on or rts=off"),
+            #[cfg(feature = "serial")]
+            ("rtu://x?gap=5", "\"gap=5\" is no setting of a serial port: take a time such as 5ms"),
         ];
         for (input, message) in table {
             let error = input.parse::<Endpoint>().expect_err(input).to_string();

@@ -5,9 +5,11 @@ use std::io;
 use std::net::SocketAddr;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 
-use super::{Burst, Stream};
+use super::address::Address;
+use super::tcp::PORT;
+use super::{Burst, Stream, bind_to};
 use crate::Error;
 use crate::server::Options;
 use crate::service::Peer;
@@ -37,14 +39,14 @@ pub struct TcpListener {
 }
 
 impl TcpListener {
-    /// Listens on `address`, "host:port"; of several addresses of a host it takes the first that can be had.
+    /// Listens on `address`, "host:port", or "host" alone for port 502; of several addresses of a host it takes the first that can be had.
     ///
     /// # Errors
     /// [`Error::Bind`], which names the address.
     pub async fn bind(address: &str, options: &Options) -> Result<Self, Error> {
         let failed = |source| Error::Bind { address: address.into(), source: std::sync::Arc::new(source) };
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for candidate in lookup_host(address).await.map_err(failed)? {
+        for candidate in Address::parse(address, "tcp", PORT).resolve().await.map_err(failed)? {
             match Self::bind_std(candidate, options).and_then(|socket| Self::from_std(socket, options)) {
                 Ok(listener) => return Ok(listener),
                 Err(error) => last = error,
@@ -66,6 +68,9 @@ impl TcpListener {
         socket.set_reuse_address(options.reuse_address)?;
         #[cfg(unix)]
         socket.set_reuse_port(options.reuse_port || options.threads.is_some_and(|threads| threads > 1))?;
+        if let Some(interface) = &options.interface {
+            bind_to(&SockRef::from(&socket), interface)?;
+        }
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(options.backlog)?;

@@ -8,8 +8,12 @@ mod forward;
 
 mod address;
 mod endpoint;
+mod fault;
 mod faulty;
+mod forget;
+mod interface;
 mod listener;
+mod query;
 mod rewrite;
 #[cfg(feature = "serial")]
 mod serial;
@@ -20,6 +24,7 @@ mod tcp;
 mod tls;
 pub(crate) mod udp;
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -28,11 +33,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use self::endpoint::{BadUrl, Endpoint};
+pub(crate) use self::fault::says_all;
 pub use self::faulty::{Faults, Faulty, FaultyStream};
+pub(crate) use self::forget::forget_unsent;
+pub(crate) use self::interface::bind_to;
 pub use self::listener::{Listener, TcpListener};
 pub use self::rewrite::{Rewrite, Rewritten};
-#[cfg(feature = "serial")]
-pub(crate) use self::serial::is_port_fault;
 #[cfg(feature = "serial")]
 pub use self::serial::{DataBits, Parity, Rts, Serial, SerialPort, StopBits};
 #[cfg(feature = "capture")]
@@ -68,6 +74,11 @@ pub(crate) fn patience(framing: Framing) -> Duration {
     Duration::from_millis(if framing == Framing::Ascii { 1000 } else { 50 })
 }
 
+/// What is said when a connect timeout has passed.
+fn nobody_answered(limit: Duration) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("nobody answered within {limit:?}"))
+}
+
 /// Which way bytes go, as seen from the program that has the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
@@ -78,7 +89,7 @@ pub enum Direction {
 }
 
 /// A bidirectional byte stream.
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+pub trait Stream: AsyncRead + AsyncWrite + Any + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
 
@@ -89,6 +100,12 @@ pub trait Connect: fmt::Display + Send + Sync + 'static {
 
     /// Makes a connection. It is dropped when the client's connect timeout has passed.
     fn connect(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+
+    /// Makes a connection within this time, or fails. This is what a client calls. Where there are several ways to try,
+    /// each is to have its share of the time; unless that is so there is no need to implement it.
+    fn connect_within(&self, limit: Duration) -> impl Future<Output = io::Result<Self::Stream>> + Send {
+        async move { tokio::time::timeout(limit, self.connect()).await.unwrap_or_else(|_| Err(nobody_answered(limit))) }
+    }
 
     /// How frames are laid on the stream.
     fn framing(&self) -> Framing {

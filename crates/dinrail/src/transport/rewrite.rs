@@ -66,6 +66,10 @@ impl<T: Connect> Connect for Rewrite<T> {
         Ok(self.wrap(self.inner.connect().await?))
     }
 
+    async fn connect_within(&self, limit: Duration) -> io::Result<Self::Stream> {
+        Ok(self.wrap(self.inner.connect_within(limit).await?))
+    }
+
     forward_connect!(inner);
 }
 

@@ -13,12 +13,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::UdpSocket;
 
 use super::address::Address;
 use super::tcp::PORT;
-use super::{Burst, Connect};
+use super::{Burst, Connect, bind_to};
 use crate::proto::Framing;
 
 /// A UDP server to ask: `host:port`, or `host` alone for port 502. IPv6 addresses with a port stand in brackets.
@@ -37,6 +38,7 @@ use crate::proto::Framing;
 pub struct Udp {
     address: Address,
     source: Option<IpAddr>,
+    interface: Option<Arc<str>>,
     framing: Framing,
     /// How often a socket was made: each takes the next address of the host.
     turn: Arc<AtomicUsize>,
@@ -55,6 +57,14 @@ impl Udp {
         self
     }
 
+    /// Sends over the network interface of this name, such as `eth1`, whatever the routes say, and hears nobody on others. On
+    /// Linux and Android; elsewhere connecting fails and says so. Linux before 5.7 wants CAP_NET_RAW for it.
+    #[must_use]
+    pub fn via_interface(mut self, interface: impl Into<Arc<str>>) -> Self {
+        self.interface = Some(interface.into());
+        self
+    }
+
     /// Speaks another framing: RTU or ASCII frames in datagrams.
     #[must_use]
     pub fn with_framing(mut self, framing: Framing) -> Self {
@@ -62,9 +72,20 @@ impl Udp {
         self
     }
 
+    pub(crate) fn source(&self) -> Option<IpAddr> {
+        self.source
+    }
+
+    pub(crate) fn interface(&self) -> Option<&str> {
+        self.interface.as_deref()
+    }
+
     async fn connect_to(&self, address: SocketAddr) -> io::Result<UdpStream> {
         let any = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let socket = UdpSocket::bind(SocketAddr::new(self.source.unwrap_or(any), 0)).await?;
+        if let Some(interface) = &self.interface {
+            bind_to(&SockRef::from(&socket), interface)?;
+        }
         // From now on the system drops what others send.
         socket.connect(address).await?;
         Ok(UdpStream::new(socket))
@@ -108,13 +129,13 @@ impl fmt::Display for Udp {
 
 impl From<Address> for Udp {
     fn from(address: Address) -> Self {
-        Self { address, source: None, framing: Framing::Tcp, turn: Arc::default() }
+        Self { address, source: None, interface: None, framing: Framing::Tcp, turn: Arc::default() }
     }
 }
 
 impl From<&str> for Udp {
     fn from(address: &str) -> Self {
-        Address::parse(address, PORT).into()
+        Address::parse(address, "udp", PORT).into()
     }
 }
 
@@ -132,8 +153,13 @@ impl From<SocketAddr> for Udp {
 
 impl<H: Into<String>> From<(H, u16)> for Udp {
     fn from((host, port): (H, u16)) -> Self {
-        Address { host: host.into(), port }.into()
+        Address::new(host, port).into()
     }
+}
+
+/// The addresses that a server listens on.
+pub(crate) async fn resolve(address: &str) -> io::Result<impl Iterator<Item = SocketAddr> + use<>> {
+    Address::parse(address, "udp", PORT).resolve().await
 }
 
 /// A connected UDP socket as a stream: a read is a datagram, and so is a write.

@@ -57,7 +57,7 @@ async fn without_a_connection_it_is_0a() {
 async fn without_an_answer_it_is_0b_and_writes_are_sent_once() {
     let (listener, address) = fake::listen().await;
     let retry = Retry::attempts(2).with_writes(true);
-    let options = Options::default().with_timeout(Duration::from_millis(50)).with_retry(retry);
+    let options = Options::default().with_timeout(Duration::from_millis(50)).with_retry(retry).with_give_up_after(None);
     let (_server, client) = gateway(Client::lazy(Tcp::new(address), options)).await;
     let silent = async {
         let mut peer = Peer::accept(&listener).await;

@@ -12,6 +12,7 @@ mod pool;
 mod replies;
 mod retry;
 mod rtu;
+mod silence;
 
 use dinrail::Client;
 

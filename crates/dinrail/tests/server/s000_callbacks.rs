@@ -327,7 +327,8 @@ async fn a_clients_error_inside_a_callback_is_answered_as_a_gateway_would() {
             1 => {
                 dinrail::Error::Connect { peer, source: Arc::new(std::io::ErrorKind::ConnectionRefused.into()) }.into()
             }
-            _ => dinrail::Error::Timeout { peer, function, after: Duration::ZERO, instead: None }.into(),
+            _ => dinrail::Error::Timeout { peer, function, after: Duration::ZERO, instead: None, may_write: false }
+                .into(),
         })
     });
     let (_server, address) = started(service).await;

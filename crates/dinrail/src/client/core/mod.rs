@@ -9,12 +9,14 @@
 
 mod alone;
 mod pump;
+mod silence;
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
+use self::silence::Silence;
 use super::io::Io;
 use super::pace::Pace;
 use super::queue::Queue;
@@ -56,6 +58,8 @@ pub(super) enum Link {
     Down,
     /// Nobody will.
     Gone,
+    /// Nobody ever will: an option is one that cannot be. The sentence names it.
+    Refused(&'static str),
     Closed,
 }
 
@@ -99,8 +103,8 @@ pub(super) struct Core {
     direct: bool,
     /// Whether requests wait for the line to be free.
     pub(super) is_serial: bool,
-    /// Whether anything has come over the present connection.
-    pub(super) heard: bool,
+    /// Whether anything has come over the present connection, since the last silence was counted.
+    heard: bool,
     unflushed: bool,
     /// The driver's task has been woken and not run yet.
     pub(super) driver_woken: bool,
@@ -136,6 +140,7 @@ pub(super) struct Core {
     /// Why there is no connection, or why the last one ended; `None` when the peer closed it.
     pub(super) failure: Option<Arc<io::Error>>,
     pub(super) reconnects: u64,
+    silence: Silence,
 }
 
 impl Core {
@@ -158,6 +163,7 @@ impl Core {
             armed: None,
             failure: None,
             reconnects: 0,
+            silence: Silence::new(options.give_up_after.filter(|_| burst == Burst::Never)),
             heard: false,
             input: vec![0; room].into_boxed_slice(),
             filled: 0,
@@ -292,7 +298,7 @@ impl Core {
             wait.give_up = now + wait.timeout;
         }
         self.queue.renew(now);
-        if self.burst == Burst::EachRead && !self.heard {
+        if self.burst == Burst::EachRead && !self.has_heard() {
             // Nothing is sent to connect, so this was the try that the calls behind it have waited for.
             self.refuse();
         }
@@ -303,8 +309,14 @@ impl Core {
     pub(super) fn install(&mut self, stream: Io) {
         self.link = Link::Up(stream);
         self.heard = false;
+        self.silence.begin();
         self.pump = Pump::Driver;
         self.failure = None;
+    }
+
+    /// Whether anything has come over the present connection.
+    pub(super) fn has_heard(&self) -> bool {
+        self.heard || self.silence.heard_before()
     }
 
     /// There is no connection for the calls that wait for one.
@@ -329,6 +341,15 @@ impl Core {
         self.queue.refuse(Some(now));
         self.wake_callers();
         next.into_iter().chain(self.queue.give_up()).min()
+    }
+
+    /// Lets nobody in when an option is one that cannot be, and says whether that is so.
+    pub(super) fn refuse_options(&mut self, options: &Options) -> bool {
+        let refused = options.check().err();
+        if let Some(option) = refused {
+            self.link = Link::Refused(option);
+        }
+        refused.is_some()
     }
 
     /// No more calls, no more connections; the stream is closed now.

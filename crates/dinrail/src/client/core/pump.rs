@@ -135,12 +135,16 @@ impl Core {
         }
     }
 
-    /// Ends what is due at `now`: calls, and a burst that has been followed by silence.
-    pub(in crate::client) fn handle_timeout(&mut self, now: Instant) {
+    /// Ends what is due at `now`: calls, and a burst that has been followed by silence. An error when the peer has been
+    /// silent for too long, as [`pump`](Self::pump)'s.
+    pub(in crate::client) fn handle_timeout(&mut self, now: Instant) -> Result<(), Option<io::Error>> {
         if self.burst_end.is_some_and(|end| end <= now) {
             self.end_burst(now);
         }
-        self.connection.handle_timeout(now);
+        match self.connection.handle_timeout(now) {
+            None => Ok(()),
+            Some(sent) => self.hear_nothing(sent, now),
+        }
     }
 
     /// The line has been silent for a while: a part of a frame is kept for as long as its rest may come.

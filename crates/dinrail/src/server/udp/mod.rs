@@ -15,9 +15,9 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::ReadBuf;
-use tokio::net::{UdpSocket, lookup_host};
+use tokio::net::UdpSocket;
 use tokio::runtime::Builder;
 use tracing::{debug, warn};
 
@@ -27,7 +27,8 @@ use super::options::Options;
 use super::shared::Shared;
 use crate::Error;
 use crate::service::{Peer, Service};
-use crate::transport::udp::{is_about_an_earlier_one, is_too_long};
+use crate::transport::bind_to;
+use crate::transport::udp::{self, is_about_an_earlier_one, is_too_long};
 
 /// The longest datagram that is taken; one of several requests is far shorter.
 const INPUT: usize = 16 * 1024;
@@ -44,7 +45,7 @@ pub(super) async fn start<S: Service>(
 ) -> Result<SocketAddr, Error> {
     let failed = |source| Error::Bind { address: address.into(), source: Arc::new(source) };
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for candidate in lookup_host(address).await.map_err(failed)? {
+    for candidate in udp::resolve(address).await.map_err(failed)? {
         match bind(candidate, &shared.options) {
             Ok(socket) => return spawn(socket, service, shared),
             Err(error) => last = error,
@@ -59,6 +60,9 @@ fn bind(address: SocketAddr, options: &Options) -> io::Result<std::net::UdpSocke
     // `reuse_address` is for connections that linger, which UDP has not: here it would let another program take the port.
     #[cfg(unix)]
     socket.set_reuse_port(options.reuse_port || options.threads.is_some_and(|threads| threads > 1))?;
+    if let Some(interface) = &options.interface {
+        bind_to(&SockRef::from(&socket), interface)?;
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket.into())

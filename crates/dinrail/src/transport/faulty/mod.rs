@@ -69,6 +69,10 @@ impl<T: Connect> Connect for Faulty<T> {
         Ok(self.spoil(self.inner.connect().await?))
     }
 
+    async fn connect_within(&self, limit: Duration) -> io::Result<Self::Stream> {
+        Ok(self.spoil(self.inner.connect_within(limit).await?))
+    }
+
     forward_connect!(inner);
 }
 

@@ -1,30 +1,9 @@
 //! Why a port cannot be had, in words that say what to do.
 
-use std::fmt;
 use std::io;
 
 use super::Serial;
-
-/// What is said in place of the system's own words, which name neither the port nor the mend.
-#[derive(Debug)]
-struct PortFault(String);
-
-impl fmt::Display for PortFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for PortFault {}
-
-/// Whether this is about a serial port, and says all there is to say.
-pub(crate) fn is_port_fault(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<PortFault>())
-}
-
-pub(super) fn fault(kind: io::ErrorKind, what: impl Into<String>) -> io::Error {
-    io::Error::new(kind, PortFault(what.into()))
-}
+use crate::transport::fault::fault;
 
 /// What the system says when a port is opened.
 pub(super) fn cannot_open(port: &Serial, error: &tokio_serial::Error) -> io::Error {
@@ -33,7 +12,7 @@ pub(super) fn cannot_open(port: &Serial, error: &tokio_serial::Error) -> io::Err
     match error.kind() {
         ErrorKind::Io(io::ErrorKind::NotFound) => fault(
             io::ErrorKind::NotFound,
-            format!("there is no {path}; is the adapter plugged in, and is that its name?"),
+            format!("there is no {path}; is the adapter plugged in, and is that its name? {LIST}"),
         ),
         ErrorKind::Io(io::ErrorKind::PermissionDenied) => fault(
             io::ErrorKind::PermissionDenied,
@@ -49,3 +28,12 @@ pub(super) fn cannot_open(port: &Serial, error: &tokio_serial::Error) -> io::Err
         _ => fault(io::ErrorKind::Other, format!("{path} cannot be set up as {port}: {}", error.description)),
     }
 }
+
+/// How to find the name of a port.
+pub(super) const LIST: &str = if cfg!(target_os = "windows") {
+    "The device manager lists ports"
+} else if cfg!(target_os = "macos") {
+    "`ls /dev/cu.*` lists ports"
+} else {
+    "`ls /dev/tty[AUS]*` lists ports"
+};

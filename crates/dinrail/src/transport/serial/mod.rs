@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::direction::Rts;
-pub(crate) use self::fault::is_port_fault;
 pub use self::port::SerialPort;
 
 use super::endpoint::framing_name;
+use super::fault::fault as refusal;
+use super::query::{Query, show_path};
 use super::{Burst, Connect};
 use crate::proto::Framing;
 
@@ -215,7 +216,7 @@ impl Serial {
 
     /// Refuses what cannot be.
     fn check(&self) -> io::Result<()> {
-        let refuse = |what: &str| Err(fault::fault(io::ErrorKind::InvalidInput, what));
+        let refuse = |what: &str| Err(refusal(io::ErrorKind::InvalidInput, what));
         if self.baud == 0 {
             return refuse("baud=0 is no speed: 9600 and 19200 are usual");
         }
@@ -290,14 +291,9 @@ impl Connect for Serial {
 /// As a URL: what differs from the default stands behind the question mark.
 impl fmt::Display for Serial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = framing_name(self.framing).unwrap_or("rtu");
-        write!(f, "{scheme}://{}", self.path)?;
-        let mut separator = '?';
-        let mut setting = |name: &str, value: &dyn fmt::Display| {
-            write!(f, "{separator}{name}={value}")?;
-            separator = '&';
-            Ok(())
-        };
+        write!(f, "{}://{}", framing_name(self.framing).unwrap_or("rtu"), show_path(&self.path))?;
+        let mut query = Query::new(f);
+        let mut setting = |name: &str, value: &dyn fmt::Display| query.add(name, value);
         let default = Self::new(
             String::new(),
             self.framing,

@@ -9,9 +9,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_serial::{ClearBuffer, SerialPort as _, SerialPortBuilderExt as _, SerialStream};
 
 use super::direction::{Direction, Wires};
-use super::fault::{cannot_open, fault};
+use super::fault::{LIST, cannot_open};
 use super::{DataBits, Parity, Serial, StopBits};
 use crate::timer::Timer;
+use crate::transport::fault::fault;
 
 /// How far a port's speed may be from what was asked for: receivers lose a character's last bit at 4 to 5 %.
 const BAUD_TOLERANCE: u64 = 3;
@@ -64,7 +65,7 @@ fn refuse_what_is_no_port(settings: &Serial) -> io::Result<()> {
     use std::os::unix::fs::FileTypeExt as _;
     match std::fs::metadata(settings.path()) {
         Ok(found) if !found.file_type().is_char_device() => {
-            Err(fault(io::ErrorKind::InvalidInput, format!("{} is no serial port", settings.path())))
+            Err(fault(io::ErrorKind::InvalidInput, format!("{} is no serial port. {LIST}", settings.path())))
         }
         // Whatever is wrong, opening it says so.
         _ => Ok(()),

@@ -14,6 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use std::time::SystemTime;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -75,17 +76,26 @@ impl<T> Tap<T> {
     }
 }
 
-impl<T: Connect> Connect for Tap<T> {
-    type Stream = Tapped<T::Stream>;
-
-    async fn connect(&self) -> io::Result<Self::Stream> {
-        let stream = self.inner.connect().await?;
+impl<T: Connect> Tap<T> {
+    fn tap(&self, stream: T::Stream) -> Tapped<T::Stream> {
         let peer = self.inner.to_string();
         let mut link = Link::new(Role::Client, &peer, self.framing.unwrap_or(self.inner.framing()));
         link.burst = self.inner.burst();
         link.address = peer.parse().ok();
         link.local = self.local;
-        Ok(Tapped::over(stream, link, self.sink.clone()))
+        Tapped::over(stream, link, self.sink.clone())
+    }
+}
+
+impl<T: Connect> Connect for Tap<T> {
+    type Stream = Tapped<T::Stream>;
+
+    async fn connect(&self) -> io::Result<Self::Stream> {
+        Ok(self.tap(self.inner.connect().await?))
+    }
+
+    async fn connect_within(&self, limit: Duration) -> io::Result<Self::Stream> {
+        Ok(self.tap(self.inner.connect_within(limit).await?))
     }
 
     forward_connect!(inner);

@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::fs;
+use std::future::Future;
 use std::io;
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -23,7 +25,7 @@ use super::{PORT, TlsStream, TlsVersion, fault, unusable};
 use crate::Error;
 use crate::proto::Framing;
 use crate::transport::address::Address;
-use crate::transport::{Burst, Connect, Tcp};
+use crate::transport::{Burst, Connect, Tcp, nobody_answered};
 
 /// A Modbus server behind TLS: `host:port`, or `host` alone for port 802. IPv6 addresses with a port stand in brackets.
 ///
@@ -78,7 +80,7 @@ type Stamp = Option<(SystemTime, u64)>;
 impl Tls {
     /// The server at this address, to be trusted as files say.
     pub fn new(address: impl fmt::Display) -> Self {
-        Self::over(Address::parse(&address.to_string(), PORT).into())
+        Self::over(Address::parse(&address.to_string(), "tls", PORT).into())
     }
 
     /// As [`new`](Self::new), over a TCP connection of this kind, whose port is taken as it is.
@@ -216,6 +218,11 @@ impl Tls {
         }
     }
 
+    /// The TCP connection below.
+    pub(in crate::transport) fn tcp(&self) -> &Tcp {
+        &self.tcp
+    }
+
     /// What the server's certificate says of its role.
     fn role(&self, certificates: Option<&[CertificateDer<'_>]>) -> io::Result<Option<Arc<str>>> {
         let role = match certificates {
@@ -269,16 +276,18 @@ impl Files {
     }
 }
 
-impl Connect for Tls {
-    type Stream = TlsStream<TcpStream>;
-
-    async fn connect(&self) -> io::Result<Self::Stream> {
+impl Tls {
+    /// Takes the handshake over what `connecting` makes.
+    async fn secure(
+        &self,
+        connecting: impl Future<Output = io::Result<TcpStream>>,
+    ) -> io::Result<TlsStream<TcpStream>> {
         let unusable = |error: Error| fault::refuse(error.to_string());
         let name = self.name().map_err(unusable)?;
         let this = self.clone();
         let config = tokio::task::spawn_blocking(move || this.config()).await.map_err(io::Error::other)?;
         let config = config.map_err(unusable)?;
-        let tcp = self.tcp.connect().await?;
+        let tcp = connecting.await?;
         let connecting = TlsConnector::from(config).connect(name, tcp);
         let stream = connecting.await.map_err(fault::explain_handshake)?;
         let (_, session) = stream.get_ref();
@@ -288,6 +297,19 @@ impl Connect for Tls {
             peer = %self, version = ?session.protocol_version(), role = role.as_deref(), "the TLS handshake is done"
         );
         Ok(TlsStream::new(stream, role))
+    }
+}
+
+impl Connect for Tls {
+    type Stream = TlsStream<TcpStream>;
+
+    async fn connect(&self) -> io::Result<Self::Stream> {
+        self.secure(self.tcp.connect()).await
+    }
+
+    async fn connect_within(&self, limit: Duration) -> io::Result<Self::Stream> {
+        let secure = self.secure(self.tcp.connect_within(limit));
+        timeout(limit, secure).await.unwrap_or_else(|_| Err(nobody_answered(limit)))
     }
 
     fn framing(&self) -> Framing {

@@ -25,6 +25,11 @@ impl<T: Stream> TlsStream<T> {
         Self { inner: inner.into(), role }
     }
 
+    /// What TLS runs over.
+    pub(in crate::transport) fn below(&self) -> &T {
+        self.inner.get_ref().0
+    }
+
     /// The role in the peer's certificate (SEC R-21); `None` when it has none, or showed no certificate.
     pub fn role(&self) -> Option<&Arc<str>> {
         self.role.as_ref()
