@@ -183,3 +183,33 @@ fn both_clients_have_the_same_methods() {
         .collect();
     assert_eq!(blocking, asynchronous);
 }
+
+#[test]
+fn s003_20_a_silent_peer_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let options = Options::default().with_timeout(Duration::from_millis(60)).with_give_up_after(2);
+    let client = Client::connect_with(Tcp::new(address), options).expect("a connection");
+    let (mut silent, _) = listener.accept().expect("the client");
+    for register in 0..2 {
+        let error = client.unit(4).write_register(register, 1).expect_err("a silent peer");
+        assert!(error.is_timeout() && error.outcome_unknown(), "{error}");
+    }
+    let (second, _) = listener.accept().expect("the client again");
+    thread::spawn(move || serve(second));
+    assert_eq!(client.read_holding_registers(7, 1).expect("an answer"), [7]);
+    let error = silent.read_to_end(&mut Vec::new()).expect_err("a reset");
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!((client.unit(4).unit_id().0, client.timeout()), (4, Duration::from_millis(60)));
+
+    let refused = Client::connect_with(Tcp::new(address), Options::default().with_depth(17usize));
+    assert!(matches!(refused, Err(Error::Option(what)) if what.contains("1 to 16")));
+}
+
+#[test]
+fn a_bad_port_is_named_and_not_looked_up() {
+    for (address, port) in [("localhost:abc", "\"abc\""), ("tcp://localhost:99999", "\"99999\"")] {
+        let error = Client::connect(address).expect_err("no port").to_string();
+        assert_eq!(error, format!("cannot connect to {address}: {port} is no port: take a number from 0 to 65535"));
+    }
+}

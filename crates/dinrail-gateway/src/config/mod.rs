@@ -128,6 +128,14 @@ section! {
         grace: Limit,
         /// After how long without traffic it is asked whether a client still lives; "60s" unless set, "off" for never.
         keep_alive: Limit,
+        /// The network interface that it listens on, such as "eth1"; all unless set. On Linux.
+        interface: String,
+        /// How many new connections the system keeps until they are accepted; 4096 unless set.
+        backlog: u32,
+        /// Whether a restarted server may take its port at once; true unless set.
+        reuse_address: bool,
+        /// Whether other programs may listen on the same port, if they say so too; false unless set.
+        reuse_port: bool,
         /// Threads of its own, for a server that much is asked of; unless set, all such servers share one.
         threads: u16,
         /// Certificates, for listen = "tls://...".

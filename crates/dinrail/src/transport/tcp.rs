@@ -82,7 +82,8 @@ impl Tcp {
         self.source
     }
 
-    pub(crate) fn interface(&self) -> Option<&str> {
+    /// The network interface that it [goes over](Self::via_interface).
+    pub fn interface(&self) -> Option<&str> {
         self.interface.as_deref()
     }
 

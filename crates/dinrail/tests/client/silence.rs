@@ -26,10 +26,12 @@ async fn a_silent_peer(client: Client) {
 async fn s003_20_a_silent_peer_is_given_up_after_three_calls() {
     let (listener, address) = fake::listen().await;
     let by_url: Endpoint = format!("tcp://{address}").parse().expect("a URL");
-    for client in [
-        Client::connect_with(Tcp::new(address), quick()).await.expect("a connection"),
-        Client::connect_with(by_url, quick()).await.expect("a connection"),
-    ] {
+    for by in ["address", "URL"] {
+        let client = match by {
+            "URL" => Client::connect_with(by_url.clone(), quick()).await,
+            _ => Client::connect_with(Tcp::new(address), quick()).await,
+        };
+        let client = client.expect("a connection");
         let mut silent = Peer::accept(&listener).await;
         let (_, mut second) = tokio::join!(a_silent_peer(client.clone()), Peer::accept(&listener));
         // Not a graceful end, which would have the system deliver what it holds: the connection is reset.

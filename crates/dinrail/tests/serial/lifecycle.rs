@@ -24,16 +24,15 @@ fn refused(result: Result<impl std::fmt::Debug, Error>) -> String {
 #[tokio::test]
 async fn a_port_that_does_not_exist_is_named() {
     let text = refused(server("/dev/ttyNONE").start().await);
-    assert_eq!(
-        text,
-        "cannot listen on rtu:///dev/ttyNONE: there is no /dev/ttyNONE; is the adapter plugged in, and is that its name?"
-    );
+    let why =
+        "there is no /dev/ttyNONE; is the adapter plugged in, and is that its name? `ls /dev/tty[AUS]*` lists ports";
+    assert_eq!(text, format!("cannot listen on rtu:///dev/ttyNONE: {why}"));
     let options = client::Options::default();
     let text = refused(Client::connect_with(Serial::rtu("/dev/ttyNONE"), options).await);
     assert!(text.starts_with("cannot connect to rtu:///dev/ttyNONE: there is no /dev/ttyNONE;"), "{text}");
     assert!(!text.contains("host"), "no word of hosts: {text}");
     let text = refused(server("/etc/hostname").start().await);
-    assert!(text.ends_with("/etc/hostname is no serial port"), "{text}");
+    assert!(text.contains("/etc/hostname is no serial port. `ls"), "{text}");
     let on_threads = server("/dev/ttyNONE").with_options(Options::default().with_threads(1));
     assert!(refused(on_threads.start().await).contains("there is no /dev/ttyNONE"));
 }

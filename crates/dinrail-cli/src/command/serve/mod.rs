@@ -53,7 +53,7 @@ pub(crate) struct Serve {
         verbatim_doc_comment,
         value_name = "FILE.toml",
         conflicts_with_all = [
-            "listen", "unit", "set", "fifo", "diagnostics", "read_only", "demo", "threads", "faulty", "cert", "key",
+            "listen", "unit", "set", "fifo", "diagnostics", "read_only", "demo", "threads", "interface", "faulty", "cert", "key",
             "key_password", "client_ca", "client_auth", "rules",
         ]
     )]
@@ -94,6 +94,10 @@ pub(crate) struct Serve {
     /// How many threads serve, each with a loop of its own.
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=256).map(usize::from))]
     threads: usize,
+
+    /// Listen on this network interface only, such as eth1; on Linux.
+    #[arg(long, value_name = "NAME")]
+    interface: Option<String>,
 
     /// Be a bad line: delay=5ms..20ms,drop=1%,flip=0.1%,split,merge,duplicate,echo,seed=7
     ///
@@ -258,6 +262,10 @@ impl Serve {
 
     fn options(&self) -> server::Options {
         let options = server::Options::default().with_threads(self.threads).with_diagnostics(self.diagnostics);
+        let options = match &self.interface {
+            Some(interface) => options.with_interface(interface),
+            None => options,
+        };
         match self.unit {
             Unit::Any => options,
             Unit::Only(unit) => options.with_units([unit]),

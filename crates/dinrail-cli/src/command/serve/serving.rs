@@ -35,6 +35,7 @@ impl Serving {
         faults: Faults,
     ) -> Result<(Self, String), Error> {
         options.framing = tcp.framing();
+        options.interface = tcp.interface().map(str::to_owned).or(options.interface);
         let listener = TcpListener::bind(&tcp.to_string(), &options).await?;
         let address = Tcp::from(listener.local_addr()?).with_framing(options.framing).to_string();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -49,6 +49,23 @@ impl Checker<'_> {
         if let Some(Limit(time)) = section.keep_alive.as_deref() {
             options = options.with_keep_alive(*time);
         }
+        if let Some(backlog) = self.at_least_one(&section.backlog, "backlog", "keep at least one new connection") {
+            options = options.with_backlog(i32::try_from(backlog).unwrap_or(i32::MAX));
+        }
+        if let Some(reuse) = &section.reuse_address {
+            options = options.with_reuse_address(reuse.value);
+        }
+        if let Some(reuse) = &section.reuse_port {
+            options = options.with_reuse_port(reuse.value);
+        }
+        if let Some(interface) = &section.interface {
+            if interface.value.is_empty() {
+                let problem = Problem::new("`interface` is empty", &interface.span, "no name");
+                self.add(problem.with_mend("name a network interface, or leave the key out for all"));
+            } else {
+                options = options.with_interface(interface.value.clone());
+            }
+        }
         if let Some(time) = self.time(&section.handshake_timeout, "a handshake has an end") {
             options = options.with_handshake_timeout(time);
         }
