@@ -12,6 +12,7 @@ fn options() -> Options {
 }
 
 /// Whether the system lets this user; before Linux 5.7 that takes a right.
+#[allow(clippy::print_stderr)] // a test that is skipped says so
 fn allowed() -> bool {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
     match socket.bind_device(Some(b"lo")) {

@@ -54,6 +54,9 @@ port = \"x\"
 #[test]
 fn s004_13_what_may_be_wrong_in_a_server() {
     let table = [
+        ("interface = \"\"", "`interface` is empty"),
+        ("backlog = 0", "`backlog` is 0"),
+        ("reuse_port = 1", "expected true or false, found an integer"),
         ("store = { hr = { 65535 = [1, 2] } }", "2 values from 65535 end behind the last address, 65535"),
         ("store = { size = 10, hr = { 10 = 1 } }", "one value at 10 end behind the last address, 9"),
         ("store = { size = 0 }", "an area cannot have 0 addresses"),
@@ -127,6 +130,11 @@ fn s004_13_two_servers_in_each_others_way() {
     ] {
         load(&two(one, other)).unwrap();
     }
+    let apart = two("tcp://0.0.0.0:5020", "tcp://0.0.0.0:5020")
+        .replace("name = \"a\"", "name = \"a\"\ninterface = \"eth0\"")
+        .replace("name = \"b\"", "name = \"b\"\ninterface = \"eth1\"");
+    load(&apart).expect("each on an interface of its own");
+    assert!(shown(1, &apart.replace("eth1", "eth0")).contains("give one of them another port"));
     let named = two("tcp://127.0.0.1:0", "tcp://127.0.0.1:0").replace("\"b\"", "\"a\"");
     assert!(shown(1, &named).starts_with("error: two servers are called \"a\""));
 }

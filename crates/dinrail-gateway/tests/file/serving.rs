@@ -223,3 +223,29 @@ async fn s004_13_diagnostics_obey_rules_and_read_only() {
     }
     client(&servers, "in part").await.clear_diagnostic_counters().await.unwrap();
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn s001_21_a_file_says_how_a_socket_listens() {
+    let text = r#"
+        [[server]]
+        name = "plc"
+        listen = "tcp://127.0.0.1:0"
+        interface = "lo"
+        backlog = 16
+        reuse_address = false
+        reuse_port = true
+        keep_alive = "30s"
+        store = { hr = { 0 = 7 } }
+        "#;
+    let started = Servers::start(plan(text)).await;
+    if let Err(error) = &started
+        && error.to_string().contains("may not bind a socket")
+    {
+        return; // Linux before 5.7 wants a right for it
+    }
+    let servers = started.expect("it listens");
+    assert_eq!(client(&servers, "plc").await.read_holding_registers(0, 1).await.unwrap(), [7]);
+    let nowhere = Servers::start(plan(&text.replace("\"lo\"", "\"dinrail-none\""))).await.expect_err("no interface");
+    assert!(nowhere.to_string().contains("there is no network interface \"dinrail-none\""), "{nowhere}");
+}

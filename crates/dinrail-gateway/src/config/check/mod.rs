@@ -50,6 +50,8 @@ struct Checker<'a> {
 struct Place<'a> {
     name: &'a str,
     endpoint: Endpoint,
+    /// The network interface that it keeps to.
+    interface: Option<&'a str>,
     span: Span,
 }
 
@@ -109,7 +111,9 @@ impl<'a> Checker<'a> {
         for later in &places {
             let Some((host, port)) = listens(&later.endpoint) else { continue };
             let there = at_port.entry(port).or_default();
-            let Some((_, earlier)) = there.iter().find(|(earlier, _)| earlier.collides(&host)) else {
+            let apart = |other: Option<&str>| other.zip(later.interface).is_some_and(|(one, other)| one != other);
+            let in_the_way = |(there, place): &&(Host, &Place<'_>)| there.collides(&host) && !apart(place.interface);
+            let Some((_, earlier)) = there.iter().find(in_the_way) else {
                 there.push((host, later));
                 continue;
             };
@@ -134,7 +138,8 @@ impl<'a> Checker<'a> {
             listen.or(section.port.as_ref().map(|port| &port.span)).or(section.host.as_ref().map(|host| &host.span));
         if let (Some(endpoint), Some(span)) = (&endpoint, said) {
             let name = name.map_or("", |name| &name.value);
-            self.places.push(Place { name, endpoint: endpoint.clone(), span: span.clone() });
+            let interface = section.interface.as_ref().map(|interface| interface.value.as_str());
+            self.places.push(Place { name, endpoint: endpoint.clone(), interface, span: span.clone() });
         }
         let tls = endpoint.as_ref().and_then(|endpoint| self.tls(section, endpoint));
         let options = self.options(section);
