@@ -227,7 +227,7 @@ impl<'c, T, A: Ask, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exc
                     function,
                     after,
                     instead: None,
-                    may_write: self.request.may_write(),
+                    may_write: self.request.asked().may_write(),
                 }
             }
             _ => last.unwrap_or_else(|| self.not_sent(&core)),
@@ -389,11 +389,11 @@ impl<A: Ask, F> Exchange<'_, A, F> {
             (Failure::NotSent, _) if closed => Error::Closed { sent: false },
             (Failure::Lost, _) if closed => Error::Closed { sent: true },
             (Failure::Timeout { mismatch }, Some(function)) => {
-                let may_write = self.request.may_write();
+                let may_write = self.request.asked().may_write();
                 Error::Timeout { peer: self.peer(), function, after: self.client.timeout, instead: mismatch, may_write }
             }
             (Failure::Lost, Some(function)) => {
-                let may_write = self.request.may_write();
+                let may_write = self.request.asked().may_write();
                 Error::Lost { peer: self.peer(), function, source: core.failure.clone(), may_write }
             }
             _ => self.not_sent(core),
