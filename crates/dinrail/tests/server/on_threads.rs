@@ -2,11 +2,11 @@
 
 use std::future::Future as _;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use dinrail::server::{Hooks, Options};
+use dinrail::server::{DiagnosticsMode, Hooks, Options};
 use dinrail::service::{Call, Failure, Memory, Peer, Read, Reply, Write, callbacks, read_only};
 use dinrail::{Server, Service, UnitId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -326,4 +326,68 @@ async fn a_request_that_turns_out_to_wait_is_answered_before_a_stop_ends() {
     let (report, (_, _, reply)) = tokio::join!(soon(stop), master.reply());
     assert_eq!(registers(&reply), [0]);
     assert_eq!((report.drained, report.aborted), (1, 0));
+}
+
+/// Counts the writes to unit 1 that come before a request to unit 2; a request to unit 3 holds up everything.
+#[derive(Clone, Default)]
+struct Tally {
+    memory: Memory,
+    greedy: Arc<AtomicU64>,
+    before: Arc<AtomicU64>,
+    held: Arc<AtomicBool>,
+    released: Arc<AtomicBool>,
+}
+
+impl Service for Tally {
+    fn call_now(&self, call: &mut Call<'_>) -> Option<Reply> {
+        match call.unit().0 {
+            1 => drop(self.greedy.fetch_add(1, Ordering::Relaxed)),
+            2 => self.before.store(self.greedy.load(Ordering::Relaxed), Ordering::Relaxed),
+            _ => {
+                self.held.store(true, Ordering::Release);
+                while !self.released.load(Ordering::Acquire) {
+                    std::thread::yield_now();
+                }
+            }
+        }
+        Service::call_now(&self.memory, call)
+    }
+
+    async fn call(&self, call: Call<'_>) -> Reply {
+        Service::call(&self.memory, call).await
+    }
+}
+
+/// On each way through the server: a loop of its own, a runtime, and the way of all that is not plain Modbus TCP.
+#[tokio::test]
+async fn peers_that_pour_requests_in_keep_nobody_waiting_for_long() {
+    let diagnosed = on_a_loop().with_diagnostics(DiagnosticsMode::Live);
+    for options in [on_a_loop(), on_a_loop().with_rate(u32::MAX), diagnosed] {
+        let tally = Tally::default();
+        let (_server, address) = started(tally.clone(), options).await;
+        let mut peers = Vec::new();
+        for unit in [1, 1, 1, 1, 2, 3] {
+            let mut peer = Raw::connect(address).await;
+            peer.ask_unit(1, &read(3, 0, 1)).await;
+            peers.push((unit, peer));
+        }
+        peers[5].1.send(&frame(1, 3, &read(3, 0, 1))).await;
+        until("held up", || tally.held.load(Ordering::Acquire)).await;
+        let burst = frame(1, 1, &read(6, 0, 1)).repeat(1000);
+        for (_, peer) in &peers[..4] {
+            let mut poured = 0;
+            while poured < 4 << 20
+                && let Ok(written) = peer.stream.try_write(&burst[poured % 12..])
+            {
+                poured += written;
+            }
+            assert!(poured > 500_000, "{poured} bytes fit");
+        }
+        let fair = &mut peers[4].1;
+        fair.send(&frame(1, 2, &read(3, 0, 1))).await;
+        tally.released.store(true, Ordering::Release);
+        fair.reply().await;
+        let before = tally.before.load(Ordering::Relaxed);
+        assert!(before < 4 * 8000, "{before} requests of others came first");
+    }
 }

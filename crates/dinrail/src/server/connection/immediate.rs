@@ -1,11 +1,12 @@
 //! The way through for as long as the service answers at once: one poll takes bytes to replies.
 
 use std::any::Any;
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
+use tokio::task::coop::consume_budget;
 use tokio::time::Sleep;
 
 use super::ask::{Asker, completion, finish_frame};
@@ -68,6 +69,7 @@ impl Progress {
                     Err(end) => return Poll::Ready(Some(Left::Ended(end))),
                 };
                 self.kept = None;
+                spend(cx, batch.rest().len());
                 if !line.known.entry.begin(line.known.shared.coarse_now()) {
                     return Poll::Ready(Some(Left::Ended(End::Stop)));
                 }
@@ -99,6 +101,21 @@ impl Progress {
                     return Poll::Ready(None);
                 }
             }
+        }
+    }
+}
+
+/// Bytes that cost a task of a runtime as much of its turn as one read.
+const WORTH: usize = 512;
+
+/// Takes what bytes are worth off the turn that the runtime gives: it counts reads, and one may bring a thousand requests.
+/// Outside of a runtime's task there is nothing to take.
+#[inline]
+fn spend(cx: &mut Context<'_>, bytes: usize) {
+    for _ in 0..bytes / WORTH {
+        if pin!(consume_budget()).poll(cx).is_pending() {
+            // The next read says so as well.
+            return;
         }
     }
 }

@@ -15,6 +15,7 @@ use std::future::poll_fn;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
+use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -172,6 +173,8 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
                     {
                         requests += 1;
                         self.answer(to, &pdu).await?;
+                        // The runtime counts reads, and one may bring a thousand requests.
+                        consume_budget().await;
                     }
                 }
                 Event::Skip { length, .. } => self.used += length,
