@@ -5,6 +5,7 @@
 mod accepting;
 mod hostile;
 mod limits;
+mod models;
 mod on_threads;
 mod raw;
 mod s000_callbacks;
