@@ -90,7 +90,6 @@ async fn a_wrong_command_line_is_2_and_a_sentence() {
         (&["serve", "--unit", "300"], "300"),
         (&["serve", "--console", "0.0.0.0:7020"], "or allow it with --console-public"),
         (&["serve", "--console", "7020"], "\"7020\" is no place for a console: write an IP address and a port"),
-        (&["serve", "--console", "--faulty", "drop"], "cannot be used with"),
         (&["console", "plc", "get", "1", "hr", "0"], "\"plc\" is neither a command nor the address of a console"),
         (&["console", "127.0.0.1:1", "get\nset 1 hr 0 1"], "one command at a time"),
         (&["bench", "plc", "--depth", "0"], "0"),

@@ -119,15 +119,27 @@ async fn start_tls<S: Service>(
 ) -> Result<SocketAddr, Error> {
     let first = TcpListener::bind(address, &shared.options).await?;
     let local = first.local_addr().map_err(Error::from)?;
-    // A bare PDU does not always say where it ends; a record of TLS does, and comes whole.
-    let burst = if shared.options.framing == Framing::Pdu { Burst::EachRead } else { Burst::Never };
-    let wire = Wire::new(&shared.options, burst);
+    let wire = Wire::new(&shared.options, tls_burst(shared.options.framing));
     let handshakes = Handshakes { service: service.clone(), tls: tls.clone(), wire };
     match shared.options.threads {
         None => drop(tokio::spawn(accept::run(first, handshakes, Listening::new(shared)))),
         Some(threads) => threads::spawn_tasks(threads, first, local, handshakes, shared)?,
     }
     Ok(local)
+}
+
+/// A bare PDU does not always say where it ends; a record of TLS does, and comes whole.
+#[cfg(feature = "tls")]
+pub(super) fn tls_burst(framing: Framing) -> Burst {
+    if framing == Framing::Pdu { Burst::EachRead } else { Burst::Never }
+}
+
+/// What a server has to show.
+#[cfg(feature = "tls")]
+pub(super) fn shown(config: &Option<ServerTls>) -> Result<ServerTls, Error> {
+    config
+        .clone()
+        .ok_or(Error::Option("a TLS server has a certificate to show: give it one by Endpoint::with_server_tls"))
 }
 
 impl fmt::Display for Network {
@@ -140,6 +152,17 @@ impl fmt::Display for Network {
         };
         write!(f, "{scheme}://{}", self.address)
     }
+}
+
+/// A URL to listen on does not say where a client connects from.
+pub(super) fn refuse_source(endpoint: &Endpoint) -> Result<(), Error> {
+    if endpoint.source().is_none() {
+        return Ok(());
+    }
+    Err(Error::Option(
+        "source= is where a client connects from: a server listens on the address of its URL, and interface= names a \
+         network interface",
+    ))
 }
 
 impl Medium for Endpoint {}
@@ -166,12 +189,7 @@ impl Start for Endpoint {
     #[allow(private_interfaces)]
     async fn start<S: Service>(&self, service: &Arc<S>, shared: &Arc<Shared>) -> Result<Self, Error> {
         let framing = self.framing();
-        if self.source().is_some() {
-            return Err(Error::Option(
-                "source= is where a client connects from: a server listens on the address of its URL, and interface= names a \
-                 network interface",
-            ));
-        }
+        refuse_source(self)?;
         match self {
             Self::Tcp(tcp) => {
                 let local = Network::tcp(tcp.to_string().into()).start(service, shared).await?;
@@ -183,9 +201,7 @@ impl Start for Endpoint {
             }
             #[cfg(feature = "tls")]
             Self::Tls(tls, config) => {
-                let config = config.clone().ok_or(Error::Option(
-                    "a TLS server has a certificate to show: give it one by Endpoint::with_server_tls",
-                ))?;
+                let config = shown(config)?;
                 let local = Network::tls(tls.to_string().into(), config.clone()).start(service, shared).await?;
                 Ok(Self::Tls(Tls::over(Tcp::from(local)).with_framing(framing), Some(config)))
             }

@@ -21,6 +21,7 @@ mod descriptors;
 mod diagnostics;
 mod entry;
 mod event_loop;
+mod faulty;
 mod hooks;
 mod line;
 mod manager;

@@ -17,7 +17,7 @@ use super::threads;
 use crate::Error;
 use crate::proto::Framing;
 use crate::service::{Peer, Service};
-use crate::transport::{Connect, Serial, SerialPort};
+use crate::transport::{Connect, Faulty, Link, Role, Serial, SerialPort, Tapped, Trace};
 
 /// The waits before a port that is gone is looked for again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -37,36 +37,47 @@ impl Start for Serial {
 
     #[allow(private_interfaces)]
     async fn start<S: Service>(&self, service: &Arc<S>, shared: &Arc<Shared>) -> Result<Arc<str>, Error> {
-        let name: Arc<str> = self.to_string().into();
-        let failed = |source: std::io::Error| Error::Bind { address: name.clone(), source: Arc::new(source) };
-        let line = SerialLine { port: self.clone(), service: service.clone(), shared: shared.clone() };
-        let listening = Listening::new(shared);
-        match shared.options.threads {
-            None => {
-                let stream = self.open().map_err(failed)?;
-                tokio::spawn(line.run(stream, listening));
-            }
-            // One line needs one thread.
-            Some(_) => {
-                let (opened, result) = std::sync::mpsc::sync_channel(1);
-                threads::spawn_one(shared, move || async move {
-                    match line.port.open() {
-                        Ok(stream) => {
-                            let _ = opened.send(Ok(()));
-                            line.run(stream, listening).await;
-                        }
-                        Err(error) => drop(opened.send(Err(error))),
-                    }
-                })?;
-                // Opening a port is a matter of microseconds.
-                result.recv().unwrap_or_else(|_| Err(std::io::ErrorKind::BrokenPipe.into())).map_err(failed)?;
-            }
-        }
-        Ok(name)
+        start(self, None, service, shared)
     }
 }
 
+/// Opens a port and serves it, as a line that is bad on purpose if so wanted.
+pub(super) fn start<S: Service>(
+    port: &Serial,
+    faulty: Option<Faulty<()>>,
+    service: &Arc<S>,
+    shared: &Arc<Shared>,
+) -> Result<Arc<str>, Error> {
+    let name: Arc<str> = port.to_string().into();
+    let failed = |source: std::io::Error| Error::Bind { address: name.clone(), source: Arc::new(source) };
+    let line = SerialLine { port: port.clone(), faulty, service: service.clone(), shared: shared.clone() };
+    let listening = Listening::new(shared);
+    match shared.options.threads {
+        None => {
+            let stream = port.open().map_err(failed)?;
+            tokio::spawn(line.run(stream, listening));
+        }
+        // One line needs one thread.
+        Some(_) => {
+            let (opened, result) = std::sync::mpsc::sync_channel(1);
+            threads::spawn_one(shared, move || async move {
+                match line.port.open() {
+                    Ok(stream) => {
+                        let _ = opened.send(Ok(()));
+                        line.run(stream, listening).await;
+                    }
+                    Err(error) => drop(opened.send(Err(error))),
+                }
+            })?;
+            // Opening a port is a matter of microseconds.
+            result.recv().unwrap_or_else(|_| Err(std::io::ErrorKind::BrokenPipe.into())).map_err(failed)?;
+        }
+    }
+    Ok(name)
+}
+
 struct SerialLine<S> {
+    faulty: Option<Faulty<()>>,
     port: Serial,
     service: Arc<S>,
     shared: Arc<Shared>,
@@ -133,7 +144,16 @@ impl<S: Service> SerialLine<S> {
         wire.byte_time = self.port.byte_time();
         let known = Known::new(self.shared.clone(), entry.clone());
         // A task of its own, since a stop ends a line as it ends a connection.
-        let task = tokio::spawn(connection::run(stream, wire, self.service.clone(), known));
+        let service = self.service.clone();
+        let task = match &self.faulty {
+            None => tokio::spawn(connection::run(stream, wire, service, known)),
+            Some(faulty) => {
+                let mut link = Link::new(Role::Server, &self.port.to_string(), wire.framing);
+                link.burst = self.port.burst();
+                let seen = Tapped::new(stream, link, Trace::new().with_hex());
+                tokio::spawn(connection::run(faulty.spoil(seen), wire, service, known))
+            }
+        };
         entry.set_keeper(Keeper::Task(task.abort_handle()));
         let _ = task.await;
     }

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
@@ -13,7 +12,7 @@ use super::connection::{self, Known};
 use super::entry::Keeper;
 use super::line::Wire;
 use crate::service::Service;
-use crate::transport::{ServerTls, part};
+use crate::transport::{ServerTls, Stream, part};
 
 /// A task for each connection, on the runtime that accepts them: first the handshake, then the requests.
 pub(super) struct Handshakes<S> {
@@ -28,15 +27,15 @@ impl<S> Clone for Handshakes<S> {
     }
 }
 
-impl<S: Service> Place<TcpStream> for Handshakes<S> {
-    fn take(&mut self, io: TcpStream, known: Known) {
+impl<S: Service, T: Stream> Place<T> for Handshakes<S> {
+    fn take(&mut self, io: T, known: Known) {
         let entry = known.entry.clone();
         let task = tokio::spawn(run(io, self.clone(), known));
         entry.set_keeper(Keeper::Task(task.abort_handle()));
     }
 }
 
-async fn run<S: Service>(io: TcpStream, how: Handshakes<S>, known: Known) {
+async fn run<S: Service>(io: impl Stream, how: Handshakes<S>, known: Known) {
     let options = &known.shared.options;
     let limit = options.handshake_timeout;
     // Its state is far larger than that of a connection, and soon gone.

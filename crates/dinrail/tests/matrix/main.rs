@@ -10,7 +10,7 @@ mod bus;
 #[allow(dead_code)]
 mod pki;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dinrail::client::{Backoff, Options};
 use dinrail::proto::adu::{CustomLength, LengthRule};
@@ -20,7 +20,7 @@ use dinrail::server::{self, DiagnosticsMode};
 use dinrail::service::{
     BoxService, DeviceIdentity, ExceptionStatus, Failure, Fifos, Files, Memory, ServerId, Service as _,
 };
-use dinrail::transport::{Endpoint, TlsOptions};
+use dinrail::transport::{Endpoint, Faults, Faulty, TlsOptions};
 use dinrail::{Client, ExceptionCode, FunctionCode, Server, blocking};
 
 use self::bus::Bus;
@@ -222,6 +222,49 @@ fn everybody(place: &Place) {
     talk(place, local, || ());
     server.stop().expect("it stops");
     assert!(!server.is_running());
+}
+
+/// A line that takes its time, and one that loses everything: a server on any medium can be either.
+#[test]
+fn a_bad_line_on_every_medium() {
+    const SLOW: Duration = Duration::from_millis(20);
+    let places = [
+        Place::network("tcp://127.0.0.1:0"),
+        Place::network("ascii+tcp://127.0.0.1:0"),
+        Place::network("udp://127.0.0.1:0"),
+        Place::network("rtu+udp://127.0.0.1:0"),
+        Place::tls("tls://localhost:0"),
+        Place::tls("pdu+tls://localhost:0"),
+        Place::serial("rtu"),
+    ];
+    for place in places {
+        let begin = |faults| {
+            let listen = Faulty::new(place.listen.clone(), faults);
+            let server = blocking::Server::on(listen, service()).with_options(server_options());
+            let local = server.start().expect("it starts");
+            (server, place.client_of(local))
+        };
+        let (server, endpoint) = begin(Faults::default().with_delay(SLOW..SLOW));
+        let client = connect_blocking(endpoint.clone());
+        for value in 0..3 {
+            let begun = Instant::now();
+            client.write_register(7, value).expect("FC 6");
+            assert_eq!(client.read_holding_registers(7, 1).expect("FC 3"), [value], "{endpoint}");
+            assert!(begun.elapsed() >= 4 * SLOW, "twice there and back: {endpoint}");
+        }
+        client.close();
+        drop(client);
+        server.stop().expect("it stops");
+        assert!(!server.is_running());
+
+        let (server, endpoint) = begin(Faults::default().with_drop(1.0));
+        let brief = options().with_timeout(SLOW).with_connect_timeout(5 * SLOW);
+        match blocking::Client::connect_with(endpoint.clone(), brief) {
+            Ok(client) => assert!(client.read_coils(0, 1).expect_err("nothing comes").is_timeout(), "{endpoint}"),
+            Err(error) => assert!(place.pki.is_some(), "only TLS has a handshake: {error}"),
+        }
+        server.stop().expect("it stops");
+    }
 }
 
 macro_rules! over {

@@ -21,8 +21,7 @@ pub(super) struct ConsoleArgs {
         verbatim_doc_comment,
         value_name = "IP:PORT",
         num_args = 0..=1,
-        default_missing_value = ADDRESS,
-        conflicts_with = "faulty"
+        default_missing_value = ADDRESS
     )]
     console: Option<String>,
 

@@ -12,9 +12,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::builder::TypedValueParser as _;
-use dinrail::server::DiagnosticsMode;
+use dinrail::server::{DiagnosticsMode, Medium};
 use dinrail::service::{BoxService, DeviceIdentity, Fifos, Files, Memory, ServerId, Service as _};
-use dinrail::transport::{Endpoint, Faults};
+use dinrail::transport::{Endpoint, Faults, Faulty};
 use dinrail::{Area, Server, server};
 use dinrail_gateway::console::{Desk, Station};
 use tokio::time::MissedTickBehavior;
@@ -104,6 +104,7 @@ pub(crate) struct Serve {
     /// delay: how long a write takes; drop: writes that are lost; lose: single bytes that are lost; flip: bits of
     /// bytes that turn; split: writes in pieces; merge: writes together with the next; duplicate: writes twice;
     /// echo: what is sent comes back; seed: the same seed, the same faults. Without a number a fault has 10 %.
+    /// Over udp:// a fault concerns a datagram; over tls:// it is below TLS, so what is lost ends a connection.
     #[arg(long, verbatim_doc_comment, value_name = "FAULTS", conflicts_with = "threads")]
     faulty: Option<Faults>,
 
@@ -165,6 +166,7 @@ Examples:
   dinrail -v serve --read-only                      says who connects
   dinrail serve --console                           values can be set by hand: dinrail console
   dinrail serve --faulty delay=5ms..20ms,drop=1%    a bad line, to see what a client makes of it
+  dinrail serve --listen rtu:///dev/ttyUSB0 --unit 2 --faulty flip=0.1%
 
 Besides the four areas: exception status from co:0 to co:7 (FC 7), server id (FC 17),
 files 1 to 4 with 1000 records of zeros (FC 20, 21), device identification (FC 43).
@@ -187,26 +189,17 @@ impl Serve {
         if self.demo {
             demo::set(&memory, start.elapsed(), since_1970());
         }
+        let listen = self.secure.endpoint(self.listen.clone())?;
         let started = match &self.faulty {
-            None => Serving::well(self.server(&memory)?).await,
-            Some(faults) => {
-                let (service, options) = (self.service(&memory)?, self.options());
-                let Endpoint::Tcp(tcp) = &self.listen else {
-                    return Err(Failure::Usage("--faulty makes a bad line of TCP only: listen on tcp://".to_owned()));
-                };
-                Serving::badly(tcp, service, options, faults.clone()).await
-            }
+            None => Serving::start(self.server(listen, &memory)?).await,
+            // What passes on it is in the log, as it passes.
+            Some(faults) => Serving::start(self.server(Faulty::new(listen, faults.clone()), &memory)?).await,
         };
         let (server, address) = started.map_err(|error| Failure::Unreachable(error.to_string()))?;
         output::print(&format!("listening on {address}\n"))?;
-        let console = match server.manager() {
-            Some(manager) => {
-                let desk = Desk::new(manager);
-                desk.put(NAME, self.station(&memory));
-                console::open(console, desk).await?
-            }
-            None => None, // the two flags exclude each other
-        };
+        let desk = Desk::new(server.manager());
+        desk.put(NAME, self.station(&memory));
+        let console = console::open(console, desk).await?;
         if self.demo {
             output::print(&format!("{}\n", demo::TABLE))?;
         }
@@ -229,8 +222,7 @@ impl Serve {
         memory
     }
 
-    fn server(&self, memory: &Memory) -> Result<Server<BoxService, Endpoint>, Failure> {
-        let listen = self.secure.endpoint(self.listen.clone())?;
+    fn server<M: Medium>(&self, listen: M, memory: &Memory) -> Result<Server<BoxService, M>, Failure> {
         let server = Server::on(listen, self.service(memory)?).with_options(self.options());
         Ok(if tracing::enabled!(tracing::Level::INFO) { server.with_hooks(Watch) } else { server })
     }

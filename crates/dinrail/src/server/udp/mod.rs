@@ -37,24 +37,28 @@ const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// How many datagrams are answered in a row before it is asked whether the server stops.
 const ROUNDS: u32 = 64;
 
-/// Listens on `address`, "host:port"; of several addresses of a host it takes the first that can be had.
+/// Listens on `address`, "host:port".
 pub(super) async fn start<S: Service>(
     address: &str,
     service: &Arc<S>,
     shared: &Arc<Shared>,
 ) -> Result<SocketAddr, Error> {
+    spawn(listen(address, &shared.options).await?, service, shared)
+}
+
+/// A socket on `address`, "host:port", that no runtime knows yet; of several addresses of a host the first that can be had.
+pub(super) async fn listen(address: &str, options: &Options) -> Result<std::net::UdpSocket, Error> {
     let failed = |source| Error::Bind { address: address.into(), source: Arc::new(source) };
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for candidate in udp::resolve(address).await.map_err(failed)? {
-        match bind(candidate, &shared.options) {
-            Ok(socket) => return spawn(socket, service, shared),
+        match bind(candidate, options) {
+            Ok(socket) => return Ok(socket),
             Err(error) => last = error,
         }
     }
     Err(failed(last))
 }
 
-/// A socket that no runtime knows yet.
 fn bind(address: SocketAddr, options: &Options) -> io::Result<std::net::UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     // `reuse_address` is for connections that linger, which UDP has not: here it would let another program take the port.

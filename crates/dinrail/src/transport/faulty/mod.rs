@@ -55,10 +55,24 @@ impl<T> Faulty<T> {
         &self.inner
     }
 
-    fn spoil<S: Stream>(&self, stream: S) -> FaultyStream<S> {
+    pub(crate) fn spoil<S: Stream>(&self, stream: S) -> FaultyStream<S> {
         let made = self.made.fetch_add(1, Ordering::Relaxed);
         let seed = Chance(self.faults.seed.wrapping_add(made)).next();
         FaultyStream::new(stream, self.faults.clone().with_seed(if made == 0 { self.faults.seed } else { seed }))
+    }
+}
+
+impl<T> Faulty<T> {
+    /// The same line around something else.
+    pub(crate) fn around<U>(&self, inner: U) -> Faulty<U> {
+        Faulty::new(inner, self.faults.clone())
+    }
+}
+
+/// The same line, from its beginning.
+impl<T: Clone> Clone for Faulty<T> {
+    fn clone(&self) -> Self {
+        self.around(self.inner.clone())
     }
 }
 
