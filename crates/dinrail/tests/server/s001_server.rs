@@ -155,7 +155,7 @@ async fn s001_13_custom_function_codes_answer_and_refuse() {
 }
 
 #[tokio::test]
-async fn s001_14_several_units_behind_one_address() {
+async fn s001_14_s002_8_several_units_behind_one_address() {
     let (one, two) = (Memory::new(), Memory::new());
     one.set(Area::HoldingRegister, 0, &[1]).unwrap();
     two.set(Area::HoldingRegister, 0, &[2]).unwrap();
