@@ -128,7 +128,7 @@ async fn replies_that_are_too_long_for_a_datagram_go_into_several_in_order() {
 
 /// The service is told who asks, and that one gets the reply.
 #[tokio::test]
-async fn s002_7_the_reply_goes_to_the_sender() {
+async fn s002_7_s002_10_the_reply_goes_to_the_sender() {
     let (_server, address) = start(
         read_only(|read: Read| Ok(vec![read.peer.address.map_or(0, |address| address.port())])),
         Options::default(),
