@@ -89,7 +89,7 @@ async fn a_bad_line_is_as_bad_as_was_asked_for() {
     assert!(complaint.contains("no answer"), "{complaint}");
     server.stop().await;
 
-    let server = Server::start(&["--listen", "udp://127.0.0.1:0", "--faulty", "delay=120ms", "--set", "hr:0=5"]).await;
+    let server = Server::start_at("udp://127.0.0.1:0", &["--faulty", "delay=120ms", "--set", "hr:0=5"]).await;
     let begun = std::time::Instant::now();
     assert_eq!(stdout(&["read", &server.url, "hr:0"]).await, "5\n");
     assert!(begun.elapsed() >= std::time::Duration::from_millis(240), "there and back");
