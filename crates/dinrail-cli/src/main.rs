@@ -14,7 +14,7 @@ use crate::args::Args;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    output::log(args.verbose);
+    output::log(args.verbose, args.log_format);
     match command::run(args.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -6,10 +6,11 @@
 pub mod config;
 pub mod console;
 mod live;
+pub mod metrics;
 mod plan;
 mod read_only;
 mod servers;
 
 pub use self::config::load;
 pub use self::plan::Plan;
-pub use self::servers::{Changes, Servers};
+pub use self::servers::{Changes, NotStarted, Servers};

@@ -20,6 +20,8 @@ pub struct Plan {
     pub(crate) servers: Vec<ServerPlan>,
     pub(crate) console: Option<Listen>,
     pub(crate) warnings: Option<Invalid>,
+    /// Where the figures are shown, as "host:port".
+    pub(crate) metrics: Option<String>,
 }
 
 impl Plan {
@@ -37,6 +39,13 @@ impl Plan {
     /// What is odd in the file, if anything is.
     pub fn warnings(&self) -> Option<&Invalid> {
         self.warnings.as_ref()
+    }
+
+    /// Shows figures at this address, "host:port", in place of the one that the file names.
+    #[must_use]
+    pub fn with_metrics(mut self, address: impl Into<String>) -> Self {
+        self.metrics = Some(address.into());
+        self
     }
 
     pub(crate) fn server(&self, name: &str) -> Option<&ServerPlan> {

@@ -12,6 +12,7 @@ use tracing::{error, info};
 
 use crate::console::Desk;
 use crate::live::Live;
+use crate::metrics::{Endpoint as MetricsEndpoint, Watched};
 use crate::plan::{Data, Plan, ServerPlan};
 
 /// The servers of a file, running.
@@ -36,6 +37,43 @@ pub struct Servers {
     live: HashMap<Arc<str>, Live>,
     desk: Desk,
     hooks: Option<Arc<dyn Hooks>>,
+    /// Figures of the servers, and where they are shown.
+    watched: Watched,
+    endpoint: Option<MetricsEndpoint>,
+}
+
+/// Why servers were not started, or not changed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum NotStarted {
+    /// A server cannot be started.
+    Server(Failed),
+    /// The figures cannot be shown at the address that was asked for.
+    Metrics(dinrail::Error),
+}
+
+impl From<Failed> for NotStarted {
+    fn from(failed: Failed) -> Self {
+        Self::Server(failed)
+    }
+}
+
+impl fmt::Display for NotStarted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server(failed) => failed.fmt(f),
+            Self::Metrics(error) => write!(f, "metrics: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for NotStarted {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Server(failed) => failed.source(),
+            Self::Metrics(error) => Some(error),
+        }
+    }
 }
 
 /// A server that is not started, and the place of what it answers from.
@@ -55,6 +93,8 @@ pub struct Changes {
     pub changed: Vec<Arc<str>>,
     /// Servers whose certificates were read again; their connections are as they were.
     pub renewed: Vec<Arc<str>>,
+    /// Whether figures are shown at another address now, or no more.
+    pub metrics: bool,
 }
 
 impl Changes {
@@ -73,22 +113,23 @@ impl fmt::Display for Changes {
             ("changed", &self.changed),
             ("certificates renewed of", &self.renewed),
         ];
-        let said: Vec<_> = all
+        let mut said: Vec<_> = all
             .iter()
             .filter(|(_, names)| !names.is_empty())
             .map(|(what, names)| format!("{what} {}", names.join(", ")))
             .collect();
+        said.extend(self.metrics.then(|| "the address of metrics changed".to_owned()));
         f.write_str(if said.is_empty() { "nothing has changed" } else { "" })?;
         f.write_str(&said.join("; "))
     }
 }
 
 impl Servers {
-    /// Starts all servers of a plan, or none.
+    /// Starts all servers of a plan, or none, and shows their figures where it says so.
     ///
     /// # Errors
-    /// Of the first server that cannot be started.
-    pub async fn start(plan: Plan) -> Result<Self, Failed> {
+    /// Of the first server that cannot be started, or when the figures cannot be shown.
+    pub async fn start(plan: Plan) -> Result<Self, NotStarted> {
         Self::start_with(plan, None).await
     }
 
@@ -96,7 +137,7 @@ impl Servers {
     ///
     /// # Errors
     /// As [`start`](Self::start).
-    pub async fn start_with(plan: Plan, hooks: Option<Arc<dyn Hooks>>) -> Result<Self, Failed> {
+    pub async fn start_with(plan: Plan, hooks: Option<Arc<dyn Hooks>>) -> Result<Self, NotStarted> {
         let manager = Arc::new(Manager::new());
         let mut this = Self {
             desk: Desk::new(&manager),
@@ -105,7 +146,10 @@ impl Servers {
             data: Data::default(),
             live: HashMap::new(),
             hooks,
+            watched: Watched::new(),
+            endpoint: None,
         };
+        this.show_at(plan.metrics.as_deref()).await?;
         for server in &plan.servers {
             let (live, built) = this.build(server);
             this.live.insert(server.name.clone(), live);
@@ -128,6 +172,11 @@ impl Servers {
         self.desk.clone()
     }
 
+    /// The URL at which their figures are shown; `None` when they are not.
+    pub fn metrics(&self) -> Option<String> {
+        self.endpoint.as_ref().map(MetricsEndpoint::to_string)
+    }
+
     /// Stops all servers gracefully, and at the same time.
     pub async fn stop(&self) -> Report {
         self.manager.stop_all().await
@@ -135,11 +184,17 @@ impl Servers {
 
     /// Changes over to another plan and touches only what differs: a server that is written as before is not touched and
     /// keeps its connections, and a store that is written as before keeps its values. When a server cannot be started,
-    /// everything is as it was before; only servers that had to make room for it were interrupted.
+    /// everything is as it was before; only servers that had to make room for it were interrupted. Figures go on, and may be
+    /// shown at another address, or begin or end to be shown, without any server being touched.
     ///
     /// # Errors
-    /// Of the server that cannot be started.
-    pub async fn change(&mut self, mut plan: Plan) -> Result<Changes, Failed> {
+    /// Of the server that cannot be started, or when the figures cannot be shown.
+    pub async fn change(&mut self, mut plan: Plan) -> Result<Changes, NotStarted> {
+        let is_shown_elsewhere = self.plan.metrics != plan.metrics;
+        let shown = match is_shown_elsewhere {
+            true => self.show_at(plan.metrics.as_deref()).await?,
+            false => None,
+        };
         let mut changes = Changes::default();
         let mut data = self.data.clone();
         let mut starts = Vec::new();
@@ -149,7 +204,7 @@ impl Servers {
                 Some(before) if !server.listens_like(before) => changes.restarted.push(server.name.clone()),
                 Some(_) => continue,
             }
-            starts.push((server, build(server, &mut data, &self.hooks)));
+            starts.push((server, build(server, &mut data, &self.hooks, &self.watched)));
         }
         let gone = self.plan.servers.iter().filter(|before| plan.server(&before.name).is_none());
         changes.removed = gone.map(|before| before.name.clone()).collect();
@@ -157,7 +212,11 @@ impl Servers {
         let mut done = Vec::new();
         if let Err(failed) = self.begin(starts, &changes, &mut done).await {
             self.go_back(&changes, done).await;
-            return Err(failed);
+            self.watched.keep(|name| self.plan.server(name).is_some());
+            if is_shown_elsewhere {
+                self.show_as(shown).await;
+            }
+            return Err(failed.into());
         }
         // From here on nothing can fail.
         for name in &changes.removed {
@@ -192,10 +251,58 @@ impl Servers {
             }
         }
         data.keep(&plan);
+        self.watched.keep(|name| plan.server(name).is_some());
+        changes.metrics = is_shown_elsewhere;
+        if let Some(before) = shown {
+            before.close().await;
+        }
         self.data = data;
         self.show(&plan);
         self.plan = plan;
         Ok(changes)
+    }
+
+    /// Shows the figures at this address. Returns where they are shown still, until that is dropped; it is ended already when
+    /// it is in the way. When the figures cannot be shown there, they are where they were.
+    async fn show_at(&mut self, address: Option<&str>) -> Result<Option<MetricsEndpoint>, NotStarted> {
+        let is_in_the_way = |before: &mut MetricsEndpoint| {
+            let port = format!(":{}", before.local_addr().port());
+            address.is_some_and(|address| address.ends_with(&port))
+        };
+        if let Some(before) = self.endpoint.take_if(is_in_the_way) {
+            before.close().await;
+        }
+        let new = match address {
+            Some(address) => match MetricsEndpoint::listen(address, self.watched.clone()).await {
+                Ok(new) => Some(new),
+                Err(error) => {
+                    self.show_again().await;
+                    return Err(NotStarted::Metrics(error));
+                }
+            },
+            None => None,
+        };
+        self.watched.set_counting(new.is_some());
+        Ok(std::mem::replace(&mut self.endpoint, new))
+    }
+
+    /// Shows the figures where they were shown before: `before`, unless that had to end.
+    async fn show_as(&mut self, before: Option<MetricsEndpoint>) {
+        if let Some(new) = std::mem::replace(&mut self.endpoint, before) {
+            new.close().await;
+        }
+        self.show_again().await;
+        self.watched.set_counting(self.endpoint.is_some());
+    }
+
+    /// Shows the figures where the plan says, if they are shown nowhere.
+    async fn show_again(&mut self) {
+        if let (None, Some(address)) = (&self.endpoint, &self.plan.metrics) {
+            match MetricsEndpoint::listen(address, self.watched.clone()).await {
+                Ok(again) => self.endpoint = Some(again),
+                Err(error) => error!(target: "dinrail::metrics", %error, "cannot go back"),
+            }
+        }
     }
 
     /// Starts what is new and restarts what listens in another way. A server whose port an old one has is put off until
@@ -239,7 +346,7 @@ impl Servers {
     }
 
     fn build(&mut self, plan: &ServerPlan) -> Built {
-        build(plan, &mut self.data, &self.hooks)
+        build(plan, &mut self.data, &self.hooks, &self.watched)
     }
 
     /// Undoes what has begun.
@@ -268,9 +375,10 @@ impl Servers {
     }
 }
 
-fn build(plan: &ServerPlan, data: &mut Data, hooks: &Option<Arc<dyn Hooks>>) -> Built {
+fn build(plan: &ServerPlan, data: &mut Data, hooks: &Option<Arc<dyn Hooks>>, watched: &Watched) -> Built {
     let live = Live::new(plan.service(data).boxed());
-    let server = Server::on(plan.endpoint.clone(), live.clone()).with_options(plan.options.clone());
+    let server = Server::on(plan.endpoint.clone(), live.clone())
+        .with_options(plan.options.clone().with_metrics(watched.of(&plan.name)));
     match hooks {
         Some(hooks) => (live, server.with_hooks(hooks.clone())),
         None => (live, server),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use dinrail::bridge::PointMap;
 use dinrail::point::Point;
 use dinrail::proto::value::DataType;
+use dinrail::server::{Metrics, Options};
 use dinrail::service::{Access, Memory, Read, Rule, Rules, Units, Values, ValuesMut, Write, callbacks};
 use dinrail::{Area, Server, Service};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -38,7 +39,10 @@ async fn ask(master: &mut TcpStream, times: usize) {
 
 /// Server and master share this thread, and what it allocates is counted.
 fn allocations(runtime: &Runtime, service: impl Service) -> u64 {
-    let server = Server::tcp("127.0.0.1:0", service);
+    allocations_of(runtime, Server::tcp("127.0.0.1:0", service))
+}
+
+fn allocations_of(runtime: &Runtime, server: Server<impl Service>) -> u64 {
     let mut masters = runtime.block_on(async {
         let address = server.start().await.expect("port 0 is free");
         [connect(address).await, connect(address).await]
@@ -136,4 +140,15 @@ fn datagrams_that_are_answered_at_once_do_not_allocate() {
     assert_eq!(allocations_over_udp(&runtime, Memory::new()), 0, "a store");
     let waits = callbacks(|read: Read| async move { Ok(values(&read)) }, |_: Write| Ok(()));
     assert_ne!(allocations_over_udp(&runtime, waits), 0, "the counter counts");
+}
+
+#[test]
+fn s004_14_counting_allocates_nothing() {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let metrics = Metrics::new();
+    let options = Options::default().with_metrics(metrics.clone());
+    let server = Server::tcp("127.0.0.1:0", Memory::new()).with_options(options);
+    assert_eq!(allocations_of(&runtime, server), 0);
+    let counted: u64 = metrics.measured().requests.iter().map(|(_, _, count)| count).sum();
+    assert_eq!(counted, 4 * 2 * 510);
 }

@@ -20,6 +20,7 @@ pub(crate) use self::secret::secret;
 pub(crate) use self::time::parse_duration;
 pub(crate) use self::watched::Watched;
 use crate::command::{bench, check, completions, console, pki, read, scan, serve, sniff, watch, write, ws_bridge};
+use crate::output::LogFormat;
 
 /// Modbus at a shell: read, write, scan, serve and measure.
 #[derive(Debug, Parser)]
@@ -28,6 +29,21 @@ pub(crate) struct Args {
     /// Say on standard error what is asked and by whom; twice for everything.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+
+    /// How the log on standard error is written: text or json.
+    ///
+    /// With json every line is an object: timestamp, level, target, message, and server, peer and what else it is
+    /// about. Complaints are records too then.
+    #[arg(
+        long,
+        verbatim_doc_comment,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
+    pub(crate) log_format: LogFormat,
 
     #[command(subcommand)]
     pub(crate) command: Command,

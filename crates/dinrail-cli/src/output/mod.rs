@@ -5,6 +5,7 @@ mod readings;
 mod watched;
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing_subscriber::filter::LevelFilter;
 
@@ -43,11 +44,17 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 
 /// Writes a sentence to standard error. There is nobody left to tell when that fails.
 pub(crate) fn complain(sentence: &str) {
+    if IS_JSON.load(Ordering::Relaxed) {
+        return tracing::error!("{sentence}");
+    }
     let _ = writeln!(io::stderr().lock(), "dinrail: {sentence}");
 }
 
 /// Shows on standard error what is wrong with a file, in colours if that is a terminal that wants them.
 pub(crate) fn show_problems(render: impl FnOnce(bool) -> String) {
+    if IS_JSON.load(Ordering::Relaxed) {
+        return tracing::error!("{}", render(false));
+    }
     let mut err = io::stderr().lock();
     let colours = err.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let _ = writeln!(err, "{}\n", render(colours));
@@ -61,12 +68,32 @@ pub(crate) fn progress(text: &str) {
     }
 }
 
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// A line a record, for people.
+    Text,
+    /// A JSON object a record, for what gathers logs.
+    Json,
+}
+
+/// Whether standard error is a log of JSON objects, and nothing else may stand there.
+static IS_JSON: AtomicBool = AtomicBool::new(false);
+
 /// Sends the log to standard error: nothing but warnings, with `-v` requests too, with `-vv` every byte.
-pub(crate) fn log(verbosity: u8) {
+pub(crate) fn log(verbosity: u8, format: LogFormat) {
     let level = match verbosity {
         0 => LevelFilter::WARN,
         1 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_ansi(false).with_target(false).init();
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_ansi(false);
+    match format {
+        LogFormat::Text => log.with_target(false).init(),
+        // Fields stand beside the message, where programs look for them.
+        LogFormat::Json => {
+            IS_JSON.store(true, Ordering::Relaxed);
+            log.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
+        }
+    }
 }

@@ -6,6 +6,8 @@ mod config;
 mod console;
 mod harness;
 mod help;
+mod logs;
+mod metrics;
 mod pki;
 mod read;
 mod scan;

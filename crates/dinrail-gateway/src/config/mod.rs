@@ -56,6 +56,8 @@ section! {
         server: Vec<At<Server>>,
         /// Stores that several servers share, by name.
         store: Named<Store>,
+        /// Shows how the servers do, for Prometheus, by HTTP at this address: "127.0.0.1:9100".
+        metrics: String,
         /// A console for operators; none unless set.
         console: Console,
     }

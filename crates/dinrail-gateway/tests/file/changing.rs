@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::harness::{Raw, client, plan, start, url};
+use crate::harness::{Raw, client, failed_server, plan, start, url};
 
 fn server(name: &str, rest: &str) -> String {
     format!("[[server]]\nname = \"{name}\"\nlisten = \"tcp://127.0.0.1:0\"\n{rest}\n")
@@ -109,7 +109,7 @@ async fn what_cannot_be_started_leaves_everything_as_it_was() {
     let changed = server("stays", "store = { hr = { 0 = 2 } }");
     let after = [changed, server("restarts", "rate = 100"), busy].concat();
     let failed = servers.change(plan(&after)).await.unwrap_err();
-    assert_eq!(&*failed.name, "new");
+    assert_eq!(failed_server(&failed), "new");
     let names: Vec<_> = servers.status().iter().map(|server| (server.name.to_string(), server.running)).collect();
     assert_eq!(names, [("stays".into(), true), ("goes".into(), true), ("restarts".into(), true)]);
     assert_eq!(stays.read(2).await, Some(1), "its connection is there, and its data");
@@ -149,7 +149,7 @@ async fn a_server_that_made_room_in_vain_runs_again() {
     // An address for documentation (RFC 5737), which no machine has, with the port of the one that goes.
     let nowhere = a.replace("127.0.0.1", "192.0.2.1");
     let failed = servers.change(plan(&[at("b", &a), at("c", &nowhere)].concat())).await.unwrap_err();
-    assert_eq!(&*failed.name, "c");
+    assert_eq!(failed_server(&failed), "c");
     let names: Vec<_> = servers.status().iter().map(|server| (server.name.to_string(), server.running)).collect();
     assert_eq!(names, [("a".to_owned(), true)]);
     assert_eq!(url(&servers, "a"), a);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use dinrail::Client;
 use dinrail::transport::Endpoint;
 use dinrail_gateway::config::Invalid;
-use dinrail_gateway::{Plan, Servers};
+use dinrail_gateway::{NotStarted, Plan, Servers};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -64,5 +64,13 @@ impl Raw {
         tokio::time::timeout(SOON, self.0.read_exact(&mut reply)).await.expect("a reply in time").ok()?;
         assert_eq!(reply[..9], [high, low, 0, 0, 0, 5, 1, 3, 2], "a reply to this request");
         Some(u16::from_be_bytes([reply[9], reply[10]]))
+    }
+}
+
+/// The server that could not be started.
+pub(crate) fn failed_server(failed: &NotStarted) -> &str {
+    match failed {
+        NotStarted::Server(failed) => &failed.name,
+        other => panic!("{other}"),
     }
 }

@@ -5,6 +5,8 @@
 
 mod changing;
 mod console;
+mod exposition;
 mod harness;
+mod metrics;
 mod problems;
 mod serving;

@@ -4,7 +4,7 @@ use dinrail::ExceptionCode;
 use dinrail::proto::pdu::device_id::ReadDeviceId;
 use dinrail_gateway::Servers;
 
-use crate::harness::{client, plan, start, unit};
+use crate::harness::{client, failed_server, plan, start, unit};
 
 fn refused<T: std::fmt::Debug>(result: Result<T, dinrail::Error>) -> ExceptionCode {
     result.expect_err("refused").exception().expect("an exception")
@@ -185,7 +185,7 @@ async fn s004_4_a_port_in_use_is_said_and_nothing_runs() {
         taken.local_addr().unwrap()
     );
     let failed = Servers::start(plan(&text)).await.unwrap_err();
-    assert_eq!(&*failed.name, "b");
+    assert_eq!(failed_server(&failed), "b");
     assert!(failed.to_string().contains("cannot listen on"), "{failed}");
 }
 

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use tracing::field::display;
 use tracing::warn;
 
 use super::PointMap;
@@ -249,7 +250,7 @@ impl PointMap {
                 let Target { area, address, count, unit, peer } = target;
                 warn!(
                     target: "dinrail::server",
-                    %area, address, count, %unit, %peer,
+                    server = peer.server.as_deref().map(display), %peer, %unit, %area, address, count,
                     "the upstream took longer than {deadline:?}: answered with exception 0x0b"
                 );
                 Err(ExceptionCode::GatewayTargetFailedToRespond.into())

@@ -26,6 +26,7 @@ mod hooks;
 mod line;
 mod manager;
 mod medium;
+mod metrics;
 mod options;
 mod rate;
 mod scratch;
@@ -53,6 +54,7 @@ pub use self::hooks::Hooks;
 use self::line::Wire;
 pub use self::manager::{Failed, Manager, Status};
 pub use self::medium::{Medium, Network};
+pub use self::metrics::{DURATION_BOUNDS, LineError, Measured, Metrics, Outcome};
 pub use self::options::{MissingUnit, Options, WhenFull};
 use self::shared::Shared;
 pub use self::shared::{Report, Statistics};
@@ -166,7 +168,7 @@ impl<S: Service, M: Medium> Server<S, M> {
         self.medium.prepare(&mut options);
         options.learn_units(&*self.service);
         options.check()?;
-        let shared = Arc::new(Shared::new(options, self.hooks.clone()).with_diagnostics(&self.diagnostics));
+        let shared = Shared::new(options, self.hooks.clone()).with_diagnostics(&self.diagnostics).begun();
         // When a part of it cannot be had, those that were started end.
         let local = self.medium.start(&self.service, &shared).await.inspect_err(|_| shared.abort())?;
         info!(target: "dinrail::server", server = %shared.options.name, address = %local, "listening");
@@ -277,7 +279,7 @@ pub async fn serve_listener<S: Service>(
     options.learn_units(&service);
     options.check()?;
     let grace = options.grace;
-    let shared = Arc::new(Shared::new(options, None));
+    let shared = Shared::new(options, None).begun();
     let _ends_with_this = Ends(shared.clone());
     let tasks = Tasks { service: Arc::new(service), wire: Wire::new(&shared.options, listener.burst()) };
     tokio::spawn(accept::run(listener, tasks, Listening::new(&shared)));
@@ -325,7 +327,7 @@ pub async fn serve_line<S: Service>(
     }
     options.learn_units(&service);
     options.check()?;
-    let shared = Arc::new(Shared::new(options, None));
+    let shared = Shared::new(options, None).begun();
     let entry = shared.admit(peer).map_err(|_| Error::Option("this peer is not on the list of allowed addresses"))?;
     let wire = Wire::new(&shared.options, burst);
     let idle = Arc::new(Notify::new());

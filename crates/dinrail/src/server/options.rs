@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::DiagnosticsMode;
+use super::{DiagnosticsMode, Metrics};
 use crate::Error;
 use crate::proto::adu::CustomLength;
 use crate::proto::{ExceptionCode, Framing, UnitId};
@@ -52,6 +52,8 @@ pub struct Options {
     /// listen (FC 8 / 4): it does nothing and answers nobody, on any of its connections, until a client restarts its
     /// communication (FC 8 / 1, which is not answered then) or it is started anew.
     pub diagnostics: Option<DiagnosticsMode>,
+    /// Where it counts requests, times, connections and errors; it does not unless set.
+    pub metrics: Option<Metrics>,
     /// Addresses that may connect; all when empty.
     pub allow: Vec<IpNet>,
     /// The most requests a second from one address; beyond it the server reads more slowly, and on UDP drops them. Off
@@ -113,6 +115,7 @@ impl Default for Options {
             units: None,
             broadcast: None,
             diagnostics: None,
+            metrics: None,
             missing_units: MissingUnit::Answer(ExceptionCode::GatewayTargetFailedToRespond),
             allow: Vec::new(),
             rate: None,
@@ -154,6 +157,7 @@ impl Options {
         with_custom_lengths: custom_lengths = &'static [CustomLength];
         with_broadcast: broadcast = impl Into<Option<bool>>;
         with_diagnostics: diagnostics = impl Into<Option<DiagnosticsMode>>;
+        with_metrics: metrics = impl Into<Option<Metrics>>;
         with_missing_units: missing_units = MissingUnit;
         with_allow: allow = Vec<IpNet>;
         with_rate: rate = impl Into<Option<u32>>;

@@ -2,6 +2,7 @@
 //! idle ones cost next to nothing.
 
 use std::cell::Cell;
+use std::time::Instant;
 
 use crate::proto::server::Tally;
 
@@ -28,6 +29,10 @@ pub(super) struct Scratch {
     pub(super) exceptions: u64,
     /// What the server's diagnostics have not been told yet.
     pub(super) tally: Tally,
+    /// When the bytes came, if that is to be known.
+    pub(super) came: Option<Instant>,
+    /// Requests whose time has been taken.
+    pub(super) timed: u64,
     pub(super) input: [u8; INPUT],
     pub(super) output: [u8; OUTPUT],
 }
@@ -69,6 +74,8 @@ impl Scratch {
             requests: 0,
             exceptions: 0,
             tally: Tally::new(),
+            came: None,
+            timed: 0,
             input: [0; INPUT],
             output: [0; OUTPUT],
         })

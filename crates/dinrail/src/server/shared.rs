@@ -14,9 +14,11 @@ use tracing::{debug, error, info, warn};
 use super::diagnostics::{Diagnostics, DiagnosticsMode};
 use super::entry::Entry;
 use super::hooks::Hooks;
+use super::metrics::{Counts, LineError, Metrics};
 use super::options::{Options, WhenFull};
 use super::rate::Rates;
 use crate::proto::UnitId;
+use crate::proto::server::Completion;
 use crate::service::Peer;
 
 /// How exactly the coarse clock goes.
@@ -24,7 +26,11 @@ const TICK: Duration = Duration::from_millis(250);
 
 pub(super) struct Shared {
     pub(super) options: Options,
+    /// The name in the options, for peers.
+    name: Arc<str>,
     hooks: Option<Arc<dyn Hooks>>,
+    /// Whether hooks are to be told, or metrics to be counted: asked on the request path.
+    watched: AtomicBool,
     /// Which units are served; `None` for all.
     units: Option<Box<[bool; 256]>>,
     rates: Option<Rates>,
@@ -99,6 +105,8 @@ impl Shared {
         });
         Self {
             units,
+            name: options.name.as_str().into(),
+            watched: AtomicBool::new(hooks.is_some()),
             rates: options.rate.map(Rates::new),
             hooks,
             diagnostics: Diagnostics::in_mode(options.diagnostics),
@@ -120,25 +128,84 @@ impl Shared {
         self
     }
 
-    /// Tells the hooks, if there are any. One that panics harms nothing but itself.
-    #[inline]
-    pub(super) fn tell(&self, what: impl FnOnce(&dyn Hooks)) {
-        if let Some(hooks) = &self.hooks {
-            self.tell_all(&**hooks, what);
+    /// To be shared by what it consists of, with its metrics.
+    pub(super) fn begun(self) -> Arc<Self> {
+        let this = Arc::new(self);
+        if let Some(metrics) = this.metrics() {
+            metrics.attach(&this);
         }
+        this
     }
 
+    /// Tells the hooks, if there are any. One that panics harms nothing but itself.
     #[cold]
-    fn tell_all(&self, hooks: &dyn Hooks, what: impl FnOnce(&dyn Hooks)) {
-        if catch_unwind(AssertUnwindSafe(|| what(hooks))).is_err() {
+    pub(super) fn tell(&self, what: impl FnOnce(&dyn Hooks)) {
+        if let Some(hooks) = &self.hooks
+            && catch_unwind(AssertUnwindSafe(|| what(&**hooks))).is_err()
+        {
             error!(target: "dinrail::server", server = %self.options.name, "a hook panicked");
         }
     }
 
-    /// Whether there are hooks to be told.
+    /// Whether there is anybody to be told of requests.
     #[inline]
-    pub(super) fn has_hooks(&self) -> bool {
-        self.hooks.is_some()
+    pub(super) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Relaxed)
+    }
+
+    /// Says whether requests are counted; the metrics know where.
+    pub(super) fn set_counting(&self, counting: bool) {
+        self.watched.store(counting || self.hooks.is_some(), Ordering::Relaxed);
+    }
+
+    fn metrics(&self) -> Option<&Metrics> {
+        self.options.metrics.as_ref()
+    }
+
+    /// Where to count what requests do, if that is wanted. Ask first whether it [is watched](Self::is_watched).
+    pub(super) fn counts(&self) -> Option<&Counts> {
+        self.metrics()?.counts()
+    }
+
+    /// Tells of bytes that came.
+    #[cold]
+    pub(super) fn tell_received(&self, peer: &Peer, bytes: &[u8]) {
+        if let Some(counts) = self.counts() {
+            counts.received(bytes.len());
+        }
+        self.tell(|hooks| hooks.received(peer, bytes));
+    }
+
+    /// Tells of replies that are about to be sent.
+    #[cold]
+    pub(super) fn tell_sending(&self, peer: &Peer, bytes: &[u8]) {
+        if let Some(counts) = self.counts() {
+            counts.sent(bytes.len());
+        }
+        self.tell(|hooks| hooks.sending(peer, bytes));
+    }
+
+    /// Counts a request of this function, its end, and how long it took since it came.
+    #[cold]
+    pub(super) fn count_one(&self, function: u8, completion: Completion, came: Instant) {
+        if let Some(counts) = self.counts() {
+            counts.request(function, completion);
+            counts.took(1, came.elapsed());
+        }
+    }
+
+    /// Counts something that is wrong with what came.
+    #[cold]
+    pub(super) fn count_line_error(&self, kind: LineError) {
+        if let Some(counts) = self.counts() {
+            counts.line_error(kind);
+        }
+    }
+
+    /// A peer of this server.
+    pub(super) fn peer(&self, mut peer: Peer) -> Peer {
+        peer.server = Some(self.name.clone());
+        peer
     }
 
     #[inline]
@@ -185,7 +252,7 @@ impl Shared {
         let allow = &self.options.allow;
         let allowed = allow.is_empty() || allow.iter().any(|net| net.contains(&address));
         if !allowed {
-            self.counters.refused.fetch_add(1, Ordering::Relaxed);
+            self.count_refused();
         }
         allowed
     }
@@ -215,6 +282,7 @@ impl Shared {
         let entry = Arc::new(Entry::new(id, peer.clone(), None, self.coarse_now()));
         entry.begin(self.coarse_now());
         table.connections.insert(id, entry.clone());
+        self.metrics().inspect(|metrics| metrics.opened());
         Some(entry)
     }
 
@@ -232,16 +300,20 @@ impl Shared {
             return Err("the server stops");
         }
         if table.connections.len() >= self.options.max_connections && !self.make_room(&mut table) {
-            self.counters.refused.fetch_add(1, Ordering::Relaxed);
+            self.count_refused();
             return Err("too many connections");
         }
         let id = table.next_id;
         table.next_id += 1;
-        let entry = Arc::new(Entry::new(id, peer, rate, stamp));
+        let entry = Arc::new(Entry::new(id, self.peer(peer), rate, stamp));
         table.connections.insert(id, entry.clone());
         drop(table);
         self.coarse_clock.fetch_max(stamp + 1, Ordering::Relaxed);
         self.counters.accepted.fetch_add(1, Ordering::Relaxed);
+        if let Some(metrics) = self.metrics() {
+            metrics.accepted();
+            metrics.opened();
+        }
         Ok(entry)
     }
 
@@ -257,13 +329,14 @@ impl Shared {
         if let Some(entry) = table.connections.remove(&id) {
             debug!(target: "dinrail::server", server = %self.options.name, peer = %entry.peer(), "closed: room is needed");
             entry.close(true);
-            self.counters.evicted.fetch_add(1, Ordering::Relaxed);
+            self.count_evicted();
         }
         true
     }
 
     /// The connection has ended.
     pub(super) fn release(&self, entry: &Entry) {
+        self.metrics().inspect(|metrics| metrics.closed());
         let mut table = self.table();
         table.connections.remove(&entry.id);
         if table.connections.is_empty() {
@@ -286,7 +359,7 @@ impl Shared {
             for entry in self.table().connections.values() {
                 if entry.idle_since().is_some_and(|since| now.saturating_sub(since) > limit) && entry.close(true) {
                     debug!(target: "dinrail::server", server = %self.options.name, peer = %entry.peer(), "closed: idle");
-                    self.counters.evicted.fetch_add(1, Ordering::Relaxed);
+                    self.count_evicted();
                 }
             }
         }
@@ -308,6 +381,17 @@ impl Shared {
     #[cfg(feature = "tls")]
     pub(super) fn handshake_failed(&self) {
         self.counters.handshakes_failed.fetch_add(1, Ordering::Relaxed);
+        self.metrics().inspect(|metrics| metrics.handshake_failed());
+    }
+
+    fn count_refused(&self) {
+        self.counters.refused.fetch_add(1, Ordering::Relaxed);
+        self.metrics().inspect(|metrics| metrics.refused());
+    }
+
+    fn count_evicted(&self) {
+        self.counters.evicted.fetch_add(1, Ordering::Relaxed);
+        self.metrics().inspect(|metrics| metrics.evicted());
     }
 
     /// Starts the sweeper in the runtime that this runs in, unless there is one: one is enough for all loops.
@@ -319,9 +403,11 @@ impl Shared {
 
     pub(super) fn listener_started(&self) {
         self.table().listeners += 1;
+        self.metrics().inspect(|metrics| metrics.listener_started());
     }
 
     pub(super) fn listener_ended(&self) {
+        self.metrics().inspect(|metrics| metrics.listener_ended());
         self.table().listeners -= 1;
         self.closed.notify_waiters();
     }

@@ -8,7 +8,7 @@ use crate::proto::error::EncodeError;
 use crate::proto::pdu::MAX_PDU;
 use crate::proto::{ExceptionCode, Pdu, Request, Response, UnitId};
 
-/// Who asks.
+/// Who asks, and whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Peer {
@@ -18,6 +18,8 @@ pub struct Peer {
     pub role: Option<Arc<str>>,
     /// The line it asked on, when that is no network; `None` otherwise.
     pub line: Option<Arc<str>>,
+    /// The [name](crate::server::Options::name) of the server that it asked; `None` where there is no server.
+    pub server: Option<Arc<str>>,
 }
 
 impl Peer {

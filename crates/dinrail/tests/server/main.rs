@@ -14,4 +14,5 @@ mod s001_examples;
 mod s001_parts;
 mod s001_server;
 mod s002_factory;
+mod s004_14_metrics;
 mod s004_manager;

@@ -14,8 +14,9 @@ use crate::command::signal::{Reload, Stop};
 use crate::failure::Failure;
 use crate::output;
 
-/// Serves what the file says, until it is told to stop. A console of the command line stands in place of the file's.
-pub(super) async fn run(path: PathBuf, console: Option<Listen>) -> Result<(), Failure> {
+/// Serves what the file says, until it is told to stop. A console and an address for metrics of the command line stand in
+/// place of the file's.
+pub(super) async fn run(path: PathBuf, console: Option<Listen>, metrics: Option<String>) -> Result<(), Failure> {
     let mut stop = Stop::listen()?;
     let mut reload = Reload::listen()?;
     let plan = load(&path).map_err(|count| {
@@ -23,6 +24,10 @@ pub(super) async fn run(path: PathBuf, console: Option<Listen>) -> Result<(), Fa
         Failure::Usage(format!("{}: {problems}; nothing was started", path.display()))
     })?;
     let wanted = console.or(plan.console());
+    let plan = match &metrics {
+        Some(address) => plan.with_metrics(address),
+        None => plan,
+    };
     let hooks = tracing::enabled!(tracing::Level::INFO).then(|| Arc::new(Watch) as Arc<dyn Hooks>);
     let mut servers = Servers::start_with(plan, hooks)
         .await
@@ -35,7 +40,7 @@ pub(super) async fn run(path: PathBuf, console: Option<Listen>) -> Result<(), Fa
             () = stop.requested() => break,
             () = reload.requested() => {}
         }
-        let next = change(&mut servers, &path, open.as_ref(), console).await;
+        let next = change(&mut servers, &path, open.as_ref(), console, metrics.as_deref()).await;
         tell(&servers, &mut told)?;
         next.take_place(&mut open, servers.desk()).await?;
     }
@@ -61,8 +66,14 @@ pub(crate) fn load(path: &Path) -> Result<Plan, usize> {
 
 /// Serves what the file says now, and returns what is to become of the console; when it cannot be, everything goes on as
 /// before.
-async fn change(servers: &mut Servers, path: &Path, open: Option<&Console>, console: Option<Listen>) -> Next {
-    let changed = try_change(servers, path, open, console).await;
+async fn change(
+    servers: &mut Servers,
+    path: &Path,
+    open: Option<&Console>,
+    console: Option<Listen>,
+    metrics: Option<&str>,
+) -> Next {
+    let changed = try_change(servers, path, open, console, metrics).await;
     let path = path.display();
     match changed {
         Ok((changes, next)) => {
@@ -81,12 +92,17 @@ async fn try_change(
     path: &Path,
     open: Option<&Console>,
     console: Option<Listen>,
+    metrics: Option<&str>,
 ) -> Result<(Changes, Next), String> {
     let plan = load(path).map_err(|count| match count {
         1 => "it has 1 problem".to_owned(),
         count => format!("it has {count} problems"),
     })?;
     let wanted = console.or(plan.console());
+    let plan = match metrics {
+        Some(address) => plan.with_metrics(address),
+        None => plan,
+    };
     let next = Next::prepare(open, wanted, servers.desk()).await.map_err(|error| format!("the console {error}"))?;
     let changes = servers.change(plan).await.map_err(|failed| failed.to_string())?;
     Ok((changes, next))
@@ -99,6 +115,7 @@ fn tell(servers: &Servers, told: &mut Vec<String>) -> Result<(), Failure> {
         .iter()
         .filter(|server| server.running)
         .map(|Status { name, address, .. }| format!("listening on {address} ({name})\n"))
+        .chain(servers.metrics().map(|url| format!("listening on {url} (metrics)\n")))
         .collect();
     for line in lines.iter().filter(|line| !told.contains(line)) {
         output::print(line)?;

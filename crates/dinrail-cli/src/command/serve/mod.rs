@@ -12,11 +12,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::builder::TypedValueParser as _;
-use dinrail::server::{DiagnosticsMode, Medium};
+use dinrail::server::{DiagnosticsMode, Medium, Metrics};
 use dinrail::service::{BoxService, DeviceIdentity, Fifos, Files, Memory, ServerId, Service as _};
 use dinrail::transport::{Endpoint, Faults, Faulty};
 use dinrail::{Area, Server, server};
 use dinrail_gateway::console::{Desk, Station};
+use dinrail_gateway::metrics::{self, Watched};
 use tokio::time::MissedTickBehavior;
 
 pub(crate) use self::config::load;
@@ -58,6 +59,13 @@ pub(crate) struct Serve {
         ]
     )]
     config: Option<PathBuf>,
+
+    /// Show how the servers do, for Prometheus, at http://ADDR/metrics
+    ///
+    /// ADDR is HOST:PORT, such as 127.0.0.1:9100; port 0 takes a free one. Prints "listening on URL (metrics)".
+    /// Whoever can connect can read: there is no password. With --config it replaces the `metrics` of the file.
+    #[arg(long, verbatim_doc_comment, value_name = "ADDR", value_parser = parse_address)]
+    metrics: Option<String>,
 
     /// The one unit to answer, while others are told 0x0B; or any.
     #[arg(short, long, value_name = "N|any", default_value = "any", value_parser = parse_unit)]
@@ -141,6 +149,10 @@ fn parse_queue(text: &str) -> Result<Assignment, String> {
     Err("a queue is counted by a holding register: write hr:1000=11,22,33".to_owned())
 }
 
+fn parse_address(text: &str) -> Result<String, String> {
+    metrics::check_address(text).map(|()| text.to_owned())
+}
+
 fn parse_diagnostics(text: &str) -> Result<DiagnosticsMode, String> {
     match text {
         "live" => Ok(DiagnosticsMode::Live),
@@ -181,22 +193,37 @@ impl Serve {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let console = self.console.listen()?;
         if let Some(path) = self.config {
-            return config::run(path, console).await;
+            return config::run(path, console, self.metrics).await;
         }
         let mut stop = Stop::listen()?;
         let memory = self.memory();
+        // Before the server: nobody is served when it cannot be had.
+        let watched = Watched::new();
+        let shown = match &self.metrics {
+            Some(address) => Some(
+                metrics::Endpoint::listen(address, watched.clone())
+                    .await
+                    .map_err(|error| Failure::Unreachable(format!("metrics: {error}; nothing was started")))?,
+            ),
+            None => None,
+        };
+        let options = self.options(shown.is_some().then(Metrics::new));
+        options.metrics.iter().for_each(|metrics| watched.insert(options.name.as_str(), metrics.clone()));
         let start = Instant::now();
         if self.demo {
             demo::set(&memory, start.elapsed(), since_1970());
         }
         let listen = self.secure.endpoint(self.listen.clone())?;
         let started = match &self.faulty {
-            None => Serving::start(self.server(listen, &memory)?).await,
+            None => Serving::start(self.server(listen, &memory, options)?).await,
             // What passes on it is in the log, as it passes.
-            Some(faults) => Serving::start(self.server(Faulty::new(listen, faults.clone()), &memory)?).await,
+            Some(faults) => Serving::start(self.server(Faulty::new(listen, faults.clone()), &memory, options)?).await,
         };
         let (server, address) = started.map_err(|error| Failure::Unreachable(error.to_string()))?;
         output::print(&format!("listening on {address}\n"))?;
+        if let Some(shown) = &shown {
+            output::print(&format!("listening on {shown} (metrics)\n"))?;
+        }
         let desk = Desk::new(server.manager());
         desk.put(NAME, self.station(&memory));
         let console = console::open(console, desk).await?;
@@ -222,15 +249,20 @@ impl Serve {
         memory
     }
 
-    fn server<M: Medium>(&self, listen: M, memory: &Memory) -> Result<Server<BoxService, M>, Failure> {
-        let server = Server::on(listen, self.service(memory)?).with_options(self.options());
+    fn server<M: Medium>(
+        &self,
+        listen: M,
+        memory: &Memory,
+        options: server::Options,
+    ) -> Result<Server<BoxService, M>, Failure> {
+        let server = Server::on(listen, self.service(memory)?).with_options(options);
         Ok(if tracing::enabled!(tracing::Level::INFO) { server.with_hooks(Watch) } else { server })
     }
 
     /// What the console sees. Whether clients may write is not about the operator.
     fn station(&self, memory: &Memory) -> Station {
         let values = memory.clone().with_part(self.fifos());
-        Station::new(values).with_units(self.options().units).with_memory(memory.clone())
+        Station::new(values).with_units(self.options(None).units).with_memory(memory.clone())
     }
 
     fn fifos(&self) -> Fifos {
@@ -252,8 +284,12 @@ impl Serve {
         self.secure.service(service)
     }
 
-    fn options(&self) -> server::Options {
-        let options = server::Options::default().with_threads(self.threads).with_diagnostics(self.diagnostics);
+    fn options(&self, metrics: Option<Metrics>) -> server::Options {
+        let options = server::Options::default()
+            .with_name(NAME)
+            .with_threads(self.threads)
+            .with_diagnostics(self.diagnostics)
+            .with_metrics(metrics);
         let options = match &self.interface {
             Some(interface) => options.with_interface(interface),
             None => options,

@@ -6,7 +6,7 @@ use dinrail::server::{Manager, Medium};
 use dinrail::service::BoxService;
 use dinrail::{Error, Server};
 
-/// What the server is called where servers have names.
+/// What the server is called where servers have names, in the log among others.
 pub(super) const NAME: &str = "serve";
 
 pub(super) struct Serving(Arc<Manager>);

@@ -6,6 +6,7 @@ use dinrail::UnitId;
 use dinrail::proto::Request;
 use dinrail::server::Hooks;
 use dinrail::service::Peer;
+use tracing::field::display;
 use tracing::{debug, info, trace};
 
 /// Logs everything that happens on the connections of a server.
@@ -13,26 +14,28 @@ pub(super) struct Watch;
 
 impl Hooks for Watch {
     fn connected(&self, peer: &Peer) {
-        info!(%peer, "connected");
+        info!(server = peer.server.as_deref().map(display), %peer, "connected");
     }
 
     fn received(&self, peer: &Peer, bytes: &[u8]) {
-        trace!(%peer, bytes = %Hex(bytes), "received");
+        trace!(server = peer.server.as_deref().map(display), %peer, bytes = %Hex(bytes), "received");
     }
 
     fn request(&self, peer: &Peer, unit: UnitId, pdu: &[u8]) {
         match Request::decode(pdu) {
-            Ok(request) => debug!(%peer, %unit, ?request, "asked"),
-            Err(exception) => debug!(%peer, %unit, pdu = %Hex(pdu), %exception, "asked for what cannot be"),
+            Ok(request) => debug!(server = peer.server.as_deref().map(display), %peer, %unit, ?request, "asked"),
+            Err(exception) => {
+                debug!(server = peer.server.as_deref().map(display), %peer, %unit, pdu = %Hex(pdu), %exception, "asked for what cannot be")
+            }
         }
     }
 
     fn sending(&self, peer: &Peer, bytes: &[u8]) {
-        trace!(%peer, bytes = %Hex(bytes), "sending");
+        trace!(server = peer.server.as_deref().map(display), %peer, bytes = %Hex(bytes), "sending");
     }
 
     fn disconnected(&self, peer: &Peer) {
-        info!(%peer, "disconnected");
+        info!(server = peer.server.as_deref().map(display), %peer, "disconnected");
     }
 }
 

@@ -17,6 +17,7 @@ use dinrail::transport::{self, Endpoint};
 use super::problem::{Problem, Problems, Span};
 use super::read::{At, similar};
 use super::{Bytes, File, Server, Store, StoreRef, required};
+use crate::metrics::check_address;
 use crate::plan::{Plan, ServerPlan, StoreKey, StorePlan};
 
 pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> Option<Plan> {
@@ -32,9 +33,10 @@ pub(super) fn check(file: &File, directory: &Path, problems: &mut Problems) -> O
     checker.check_names(servers);
     let plans: Vec<_> = servers.iter().filter_map(|server| checker.server(server)).collect();
     let console = file.console.as_ref().and_then(|console| checker.console(console));
+    let metrics = checker.metrics();
     checker.check_ports();
     checker.check_unused(servers);
-    (plans.len() == servers.len()).then_some(Plan { servers: plans, console, warnings: None })
+    (plans.len() == servers.len()).then_some(Plan { servers: plans, console, metrics, warnings: None })
 }
 
 struct Checker<'a> {
@@ -102,6 +104,18 @@ impl<'a> Checker<'a> {
             let problem = Problem::warning(format!("no server has the store {name:?}"), &entry.key, "not used");
             self.problems.add(problem.with_mend(format!("write store = {name:?} below a [[server]], or take it away")));
         }
+    }
+
+    /// Where the figures are shown.
+    fn metrics(&mut self) -> Option<String> {
+        let address = self.file.metrics.as_ref()?;
+        if check_address(&address.value).is_err() {
+            let problem = Problem::new(format!("{:?} is no address with a port", address.value), &address.span, "here");
+            self.add(problem.with_mend("write host and port, such as \"127.0.0.1:9100\""));
+        } else if let Ok(endpoint) = format!("tcp://{}", address.value).parse() {
+            self.places.push(Place { name: "metrics", endpoint, span: address.span.clone() });
+        }
+        Some(address.value.clone())
     }
 
     /// Two servers cannot listen at the same place.

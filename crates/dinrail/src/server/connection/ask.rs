@@ -32,15 +32,41 @@ impl<S: Service> Asker<'_, S> {
     /// A panic of the service passes through.
     #[inline]
     pub(super) fn try_now(&self, unit: UnitId, pdu: &[u8], response: &mut [u8]) -> Option<Reply> {
-        if let Some(reply) = self.announce(unit, pdu) {
-            return Some(reply);
+        if self.shared.is_watched() {
+            return self.try_watched(unit, pdu, response);
+        }
+        if !self.shared.serves(unit) {
+            return Some(self.not_served());
         }
         self.service.call_now(&mut self.call(unit, pdu, response))
     }
 
-    /// As [`try_now`](Self::try_now), with a panic answered.
+    /// As [`try_now`](Self::try_now), while somebody looks on: an answer is counted.
+    #[cold]
+    fn try_watched(&self, unit: UnitId, pdu: &[u8], response: &mut [u8]) -> Option<Reply> {
+        let reply = self.try_uncounted(unit, pdu, response)?;
+        self.count(pdu[0], completion(&reply, response));
+        Some(reply)
+    }
+
+    fn try_uncounted(&self, unit: UnitId, pdu: &[u8], response: &mut [u8]) -> Option<Reply> {
+        match self.announce(unit, pdu) {
+            None => self.service.call_now(&mut self.call(unit, pdu, response)),
+            not_served => not_served,
+        }
+    }
+
+    /// Counts what became of a request of this function.
+    #[cold]
+    pub(super) fn count(&self, function: u8, completion: Completion) {
+        if let Some(counts) = self.shared.counts() {
+            counts.request(function, completion);
+        }
+    }
+
+    /// As [`try_now`](Self::try_now), with a panic answered, and not counted.
     pub(in crate::server) fn ask_now(&self, unit: UnitId, pdu: &[u8], response: &mut [u8]) -> Option<Reply> {
-        match catch_unwind(AssertUnwindSafe(|| self.try_now(unit, pdu, response))) {
+        match catch_unwind(AssertUnwindSafe(|| self.try_uncounted(unit, pdu, response))) {
             Ok(reply) => reply,
             Err(panic) => Some(self.panicked(unit, pdu, &*panic)),
         }
@@ -136,20 +162,14 @@ impl<S: Service> Asker<'_, S> {
     }
 
     /// Tells the hooks; the reply for units that are not served.
-    #[inline]
     fn announce(&self, unit: UnitId, pdu: &[u8]) -> Option<Reply> {
         if !self.shared.serves(unit) {
             return Some(self.not_served());
         }
-        if self.shared.has_hooks() {
-            self.tell(unit, pdu);
+        if self.shared.is_watched() {
+            self.shared.tell(|hooks| hooks.request(self.peer, unit, pdu));
         }
         None
-    }
-
-    #[cold]
-    fn tell(&self, unit: UnitId, pdu: &[u8]) {
-        self.shared.tell(|hooks| hooks.request(self.peer, unit, pdu));
     }
 
     #[cold]
@@ -192,6 +212,15 @@ pub(in crate::server) fn completion(reply: &Reply, response: &[u8]) -> Completio
         Reply::Response(_) if response[0] >= 0x80 => Completion::Refused(response[1].into()),
         Reply::Response(_) => Completion::Done,
         Reply::Silent => Completion::Ignored,
+    }
+}
+
+/// What a frame means whose PDU begins like this; it has no length when it is not sent.
+pub(super) fn completion_of(pdu: &[u8], length: Option<usize>) -> Completion {
+    match length {
+        None => Completion::Ignored,
+        Some(_) if pdu[0] >= 0x80 => Completion::Refused(pdu[1].into()),
+        Some(_) => Completion::Done,
     }
 }
 

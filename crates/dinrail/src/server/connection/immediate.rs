@@ -9,9 +9,10 @@ use std::task::{Context, Poll, ready};
 use tokio::task::coop::consume_budget;
 use tokio::time::Sleep;
 
-use super::ask::{Asker, completion, finish_frame};
+use super::ask::{Asker, completion, completion_of, finish_frame};
 use super::{End, HEADER, Left, Line, MAX_FRAME};
 use crate::proto::adu::{self, Decoded};
+use crate::server::metrics::LineError;
 use crate::server::scratch::{Scratch, Stopped};
 use crate::service::Service;
 use crate::transport::Stream;
@@ -135,8 +136,8 @@ impl Scratch {
                 // Once for the whole batch, since it is not free; a panic is answered, and the batch goes on behind it.
                 None => match catch_unwind(AssertUnwindSafe(|| self.answer_batch(line, service))) {
                     Ok(stopped) => {
-                        if self.end > 0 {
-                            line.tell_sending(&self.output[..self.end]);
+                        if line.known.shared.is_watched() {
+                            self.tell_answered(line);
                         }
                         stopped
                     }
@@ -185,6 +186,7 @@ impl Scratch {
             let (adu, length) = match adu::decode_mbap(rest) {
                 Decoded::Frame { adu, length } => (adu, length),
                 Decoded::Skip { length, .. } => {
+                    line.known.shared.count_line_error(LineError::Protocol);
                     self.used += length;
                     rest = &rest[length..];
                     continue;
@@ -194,7 +196,11 @@ impl Scratch {
             };
             let finished = if DIAGNOSES && asker.is_apart(adu.unit, adu.pdu) {
                 line.known.shared.diagnostics.take(&mut self.tally);
-                asker.answer_apart(&adu, frame)
+                let finished = asker.answer_apart(&adu, frame);
+                if line.known.shared.is_watched() {
+                    asker.count(adu.pdu[0], completion_of(&frame[HEADER..HEADER + 2], finished));
+                }
+                finished
             } else {
                 let Some(reply) = asker.try_now(adu.unit, adu.pdu, &mut frame[HEADER..]) else {
                     return Stopped::Slow;
@@ -218,6 +224,20 @@ impl Scratch {
         Stopped::NoRoom
     }
 
+    /// Tells of replies that are about to be sent, and counts how long they took.
+    #[cold]
+    fn tell_answered(&mut self, line: &Line<impl Stream>) {
+        let shared = &line.known.shared;
+        if let Some((counts, came)) = shared.counts().zip(self.came) {
+            let answered = self.requests.saturating_sub(self.timed);
+            counts.took(answered, came.elapsed());
+            self.timed = self.requests;
+        }
+        if self.end > 0 {
+            shared.tell_sending(line.known.entry.peer(), &self.output[..self.end]);
+        }
+    }
+
     /// Answers the request that the service panicked at: the one at the front of the rest.
     #[cold]
     fn answer_panic<S: Service>(&mut self, line: &Line<impl Stream>, service: &S, panic: &(dyn Any + Send)) {
@@ -229,6 +249,7 @@ impl Scratch {
                 self.tally.received();
                 self.tally.completed(adu.pdu[0], completion(&reply, &frame[HEADER..]));
             }
+            asker.count(adu.pdu[0], completion(&reply, &frame[HEADER..]));
             self.end += finish_frame(reply, &adu, frame).unwrap_or(0);
             self.exceptions += 1;
             self.requests += 1;

@@ -17,6 +17,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
@@ -26,6 +27,7 @@ pub(super) use self::ask::{Asker, completion};
 pub(super) use self::immediate::Progress;
 use super::entry::Entry;
 use super::line::{self, Wire};
+use super::metrics::LineError;
 use super::scratch::Scratch;
 use super::shared::Shared;
 use crate::proto::pdu::MAX_PDU;
@@ -116,8 +118,9 @@ impl<T: Stream> Line<T> {
         let came = buffer.filled().len();
         match polled {
             Poll::Ready(Ok(())) if came > 0 => {
-                let bytes = &scratch.input[kept.len()..kept.len() + came];
-                self.known.shared.tell(|hooks| hooks.received(self.known.entry.peer(), bytes));
+                if self.known.shared.is_watched() {
+                    self.tell_received(&mut scratch, kept.len(), came);
+                }
                 if !kept.is_empty() {
                     scratch.input[..kept.len()].copy_from_slice(kept);
                 }
@@ -139,10 +142,19 @@ impl<T: Stream> Line<T> {
         }
     }
 
-    /// Tells the hooks what is about to be sent; once, before the first `poll_send` of it.
+    /// Tells of bytes that came, and notes when.
+    #[cold]
+    fn tell_received(&self, scratch: &mut Scratch, kept: usize, came: usize) {
+        (scratch.came, scratch.timed) = (Some(Instant::now()), 0);
+        self.known.shared.tell_received(self.known.entry.peer(), &scratch.input[kept..kept + came]);
+    }
+
+    /// Tells what is about to be sent; once, before the first `poll_send` of it.
     #[inline]
     pub(super) fn tell_sending(&self, bytes: &[u8]) {
-        self.known.shared.tell(|hooks| hooks.sending(self.known.entry.peer(), bytes));
+        if self.known.shared.is_watched() {
+            self.known.shared.tell_sending(self.known.entry.peer(), bytes);
+        }
     }
 
     /// Writes `bytes[*sent..]`. While the peer does not read, nothing more is read from it, so memory stays bounded; and
@@ -188,12 +200,16 @@ impl Known {
         match end {
             End::Closed(0) | End::Stop => debug!(target: "dinrail::server", %server, %peer, "closed"),
             End::Closed(left) => {
+                self.shared.count_line_error(LineError::Cut);
                 debug!(target: "dinrail::server", %server, %peer, left, "closed by the peer within a frame");
             }
-            End::Unframeable(length) => debug!(
-                target: "dinrail::server", %server, %peer, length,
-                "closed: no frame has this length, so none can be found any more"
-            ),
+            End::Unframeable(length) => {
+                self.shared.count_line_error(LineError::Length);
+                debug!(
+                    target: "dinrail::server", %server, %peer, length,
+                    "closed: no frame has this length, so none can be found any more"
+                );
+            }
             End::Io(error) => debug!(target: "dinrail::server", %server, %peer, %error, "closed"),
         }
     }

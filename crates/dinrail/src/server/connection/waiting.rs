@@ -10,11 +10,13 @@ use std::time::Instant;
 
 use tokio::time::Sleep;
 
-use super::ask::{Asker, completion, finish_frame};
+use super::ask::{Asker, completion, completion_of, finish_frame};
 use super::{End, HEADER, Line, MAX_FRAME};
 use crate::proto::adu::{self, Decoded};
+use crate::proto::server::Completion;
 use crate::proto::{Adu, ExceptionCode, Pdu};
 use crate::server::entry::Entry;
+use crate::server::metrics::LineError;
 use crate::server::scratch::Scratch;
 use crate::server::shared::Shared;
 use crate::service::{Reply, Service};
@@ -71,6 +73,15 @@ enum Exchange {
 struct Frame {
     bytes: [u8; MAX_FRAME],
     length: usize,
+    /// The request's function, and when it came.
+    function: u8,
+    came: Instant,
+}
+
+impl Frame {
+    fn completion(&self) -> Completion {
+        completion_of(&self.bytes[HEADER..HEADER + 2], (self.length > 0).then_some(self.length))
+    }
 }
 
 impl Progress {
@@ -136,7 +147,10 @@ impl Progress {
                     let asked = std::mem::take(&mut self.first_was_asked);
                     self.exchanges.push_back(exchange(line, service, adu, self.came, asked));
                 }
-                Decoded::Skip { length, .. } => used += length,
+                Decoded::Skip { length, .. } => {
+                    line.known.shared.count_line_error(LineError::Protocol);
+                    used += length;
+                }
                 Decoded::Incomplete => break,
                 Decoded::Unframeable { length } => self.unframeable = Some(length),
             }
@@ -161,6 +175,9 @@ impl Progress {
             && let Some(Exchange::Done(frame)) = self.exchanges.front()
         {
             requests += 1;
+            if line.known.shared.is_watched() {
+                line.known.shared.count_one(frame.function, frame.completion(), frame.came);
+            }
             exceptions += u64::from(frame.length > 0 && frame.bytes[HEADER] & 0x80 != 0);
             self.replies.extend_from_slice(&frame.bytes[..frame.length]);
             self.exchanges.pop_front();
@@ -203,7 +220,7 @@ fn exchange<S: Service>(
     came: Instant,
     asked: bool,
 ) -> Exchange {
-    let mut frame = Box::new(Frame { bytes: [0; MAX_FRAME], length: 0 });
+    let mut frame = Box::new(Frame { bytes: [0; MAX_FRAME], length: 0, function: adu.pdu[0], came });
     let asker =
         Asker { service: &**service, shared: &line.known.shared, peer: line.known.entry.peer(), broadcast: false };
     if line.known.shared.diagnoses() && asker.is_apart(adu.unit, adu.pdu) {

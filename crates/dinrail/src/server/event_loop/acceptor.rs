@@ -46,6 +46,11 @@ impl Acceptor {
         registry.register(&mut self.listener, token, Interest::READABLE)
     }
 
+    /// The server's name.
+    pub(super) fn server(&self) -> &str {
+        &self.gate.shared().options.name
+    }
+
     /// A connection has come.
     pub(super) fn note(&mut self) {
         self.ready = true;

@@ -17,7 +17,7 @@ use std::time::Duration;
 use mio::{Events, Interest, Token};
 use slab::Slab;
 use tokio::runtime::Handle;
-use tracing::{debug, error};
+use tracing::error;
 
 pub(super) use self::acceptor::Acceptor;
 pub(super) use self::remote::Remote;
@@ -44,8 +44,9 @@ pub(super) fn start<S: Service>(
     let poll = mio::Poll::new()?;
     acceptor.register(poll.registry(), LISTENER)?;
     let remote = Remote::new(poll.registry())?;
+    let server = acceptor.server().to_owned();
     let acceptor = Some(acceptor);
-    let this = Loop { poll, remote: remote.clone(), acceptor, connections: Slab::new(), service, runtime };
+    let this = Loop { poll, remote: remote.clone(), acceptor, connections: Slab::new(), server, service, runtime };
     thread::Builder::new().name(name.to_owned()).spawn(move || this.run())?;
     Ok(Accepting(remote))
 }
@@ -65,6 +66,8 @@ struct Loop<S> {
     /// `None` once the server stops.
     acceptor: Option<Acceptor>,
     connections: Slab<(Line<Socket>, Progress)>,
+    /// The server's name, for the log.
+    server: String,
     service: Arc<S>,
     runtime: Handle,
 }
@@ -96,7 +99,8 @@ impl<S: Service> Loop<S> {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
-                    error!(target: "dinrail::server", %error, "the event loop cannot wait for events: its connections end");
+                    let server = &self.server;
+                    error!(target: "dinrail::server", %server, %error, "the event loop cannot wait for events: its connections end");
                     return;
                 }
             }
@@ -145,14 +149,13 @@ impl<S: Service> Loop<S> {
             Poll::Ready(Left::Slow(batch)) => {
                 let (Line { io, known }, _) = self.connections.remove(key);
                 let entry = known.entry.clone();
-                let (service, peer) = (self.service.clone(), entry.peer().clone());
                 match io.into_runtime(&self.poll) {
                     Ok(io) => {
                         let line = Line { io, known };
-                        let task = self.runtime.spawn(connection::run_waiting(line, service, batch));
+                        let task = self.runtime.spawn(connection::run_waiting(line, self.service.clone(), batch));
                         entry.set_keeper(Keeper::Task(task.abort_handle()));
                     }
-                    Err(error) => debug!(target: "dinrail::server", %peer, %error, "closed"),
+                    Err(error) => known.log(&error.into()),
                 }
             }
         }
@@ -177,8 +180,7 @@ impl<S: Service> Loop<S> {
         let place = self.connections.vacant_entry();
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(&mut io, Token(place.key()), interest) {
-            debug!(target: "dinrail::server", peer = %known.entry.peer(), %error, "closed");
-            return;
+            return known.log(&error.into());
         }
         let entry = known.entry.clone();
         let key = place.key();

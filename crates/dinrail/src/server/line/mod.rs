@@ -21,6 +21,7 @@ use tracing::debug;
 
 pub(super) use self::wire::Wire;
 use super::connection::{Asker, End, Line, completion};
+use super::metrics::{Garbage, LineError};
 use super::scratch::Scratch;
 use crate::proto::adu::{Decoded, Decoder, Side};
 use crate::proto::server::{After, Completion, Connection, Event, ReplyTo, Units};
@@ -59,6 +60,8 @@ struct Driver<'a, T, S> {
     garbled: bool,
     /// When the last byte came, or will have been sent.
     active: Instant,
+    /// What the line has been seen to hold, for the metrics.
+    garbage: Garbage,
     /// The line has paused: what is left of the window may be a part of a frame.
     paused: bool,
     /// A gap within a frame, on a line that is strict.
@@ -86,6 +89,7 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
             echoed: None,
             garbled: false,
             active: Instant::now(),
+            garbage: Garbage::default(),
             paused: false,
             torn: false,
             timer: if wire.exact { Timer::exact() } else { Timer::coarse() },
@@ -154,6 +158,7 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
     /// bytes before `ended`.
     async fn work(&mut self, ended: usize) -> Result<u64, End> {
         let mut requests = 0;
+        let since = self.line.known.shared.is_watched().then(std::time::Instant::now);
         loop {
             let at_end = self.used < ended;
             let until = if at_end { ended } else { self.window.len() };
@@ -163,6 +168,11 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
                 DiagnosticsMode::Off => self.protocol.handle_input(bytes),
                 _ => self.line.known.shared.diagnostics.step(&mut self.protocol, bytes, at_end),
             };
+            if self.line.known.shared.is_watched()
+                && let Some(counts) = self.line.known.shared.counts()
+            {
+                self.garbage.see(counts, &event, at_end);
+            }
             match event {
                 Event::Request { adu, to, length } => {
                     // A frame's PDU has 1 to 253 bytes.
@@ -172,7 +182,7 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
                         && !self.is_echo(to.unit(), &pdu)
                     {
                         requests += 1;
-                        self.answer(to, &pdu).await?;
+                        self.answer(to, &pdu, since).await?;
                         // The runtime counts reads, and one may bring a thousand requests.
                         consume_budget().await;
                     }
@@ -196,7 +206,8 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
         std::mem::take(&mut self.garbled) && self.echoed.take().is_some_and(|echoed| echoed == (unit, *pdu))
     }
 
-    async fn answer(&mut self, to: ReplyTo, pdu: &Pdu) -> Result<(), End> {
+    async fn answer(&mut self, to: ReplyTo, pdu: &Pdu, since: Option<std::time::Instant>) -> Result<(), End> {
+        let function = pdu.function_byte();
         if to.is_broadcast() || (self.wire.broadcast && to.unit().is_broadcast()) {
             let (completion, after) = self.execute_everywhere(pdu).await;
             match completion {
@@ -207,6 +218,7 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
                 _ => self.protocol.no_reply(),
             }
             self.completed(to, completion, after);
+            self.count(function, completion, since);
             self.line.known.shared.count(1, 0);
             return Ok(());
         }
@@ -216,10 +228,11 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
         };
         let at = self.wire.framing.pdu_offset();
         let completion = completion(&reply, &self.frame[at..]);
+        self.count(function, completion, since);
         let length = match reply {
             Reply::Response(written) => written.length(),
             Reply::Exception(code) => {
-                self.frame[at..at + 2].copy_from_slice(&[pdu.function_byte() | 0x80, code.code()]);
+                self.frame[at..at + 2].copy_from_slice(&[function | 0x80, code.code()]);
                 2
             }
             Reply::Silent => {
@@ -241,12 +254,18 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
             } else {
                 let (server, peer) = (&self.line.known.shared.options.name, self.line.known.entry.peer());
                 debug!(
-                    target: "dinrail::server", %server, %peer, unit = %to.unit(), function = pdu.function_byte(),
+                    target: "dinrail::server", %server, %peer, unit = %to.unit(), function,
                     "not answered: it took so long that somebody else has spoken since"
                 );
             }
         }
         Ok(())
+    }
+
+    fn count(&self, function: u8, completion: Completion, since: Option<std::time::Instant>) {
+        if let Some(since) = since {
+            self.line.known.shared.count_one(function, completion, since);
+        }
     }
 
     /// Records what became of a request, where that is asked for.
@@ -392,13 +411,19 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
 
     /// What is no whole frame is nothing at all, to a strict line.
     fn drop_torn(&mut self) {
-        self.torn = false;
+        let torn = std::mem::take(&mut self.torn);
         if !self.window.is_empty() {
             let too_long = self.window.len() > self.wire.framing.max_adu();
             let counters = self.protocol.counters_mut();
             // More than a frame can have, without a pause: the specification calls that an overrun (SL 2.5.1.1).
             let counter = if too_long { &mut counters.overruns } else { &mut counters.bus_errors };
             *counter = counter.wrapping_add(1);
+            let kind = match torn {
+                _ if too_long => LineError::Overrun,
+                true => LineError::Gap,
+                false => LineError::Noise,
+            };
+            self.line.known.shared.count_line_error(kind);
             self.window.clear();
         }
     }

@@ -8,12 +8,12 @@ mod work;
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::ReadBuf;
@@ -23,6 +23,7 @@ use tracing::{debug, warn};
 
 use self::work::Work;
 use super::accept::Listening;
+use super::metrics::LineError;
 use super::options::Options;
 use super::shared::Shared;
 use crate::Error;
@@ -122,7 +123,10 @@ async fn run<S: Service>(socket: UdpSocket, service: Arc<S>, shared: Arc<Shared>
             Err(error) if is_about_an_earlier_one(&error) => {
                 debug!(target: "dinrail::server", server = %shared.options.name, %error, "a reply was not wanted");
             }
-            Err(error) if is_too_long(&error) => shared.count_discarded(),
+            Err(error) if is_too_long(&error) => {
+                shared.count_line_error(LineError::Broken);
+                shared.count_discarded();
+            }
             Err(error) => {
                 pause = (pause * 2).clamp(Duration::from_millis(5), MAX_PAUSE);
                 warn!(
@@ -163,24 +167,36 @@ async fn receive(
 
 /// Answers one datagram, or has it answered.
 async fn take<S: Service>(work: &mut Work<S>, input: &mut [u8], length: usize, address: SocketAddr) {
+    // One peer for all, since the name of its server is shared by the threads.
+    let mut peer = std::mem::take(&mut work.peer);
+    peer.address = Some(address);
+    take_from(&peer, work, input, length, address.ip()).await;
+    work.peer = peer;
+}
+
+async fn take_from<S: Service>(peer: &Peer, work: &mut Work<S>, input: &mut [u8], length: usize, address: IpAddr) {
     let shared = &work.shared;
-    let peer = Peer::at(address);
-    if !shared.allows(address.ip().to_canonical()) {
+    if !shared.allows(address.to_canonical()) {
         debug!(target: "dinrail::server", server = %shared.options.name, %peer, "refused: not on the list of allowed addresses");
         return;
     }
-    shared.tell(|hooks| hooks.received(&peer, &input[..length]));
+    work.came = None;
+    if shared.is_watched() {
+        work.came = Some(Instant::now());
+        shared.tell_received(peer, &input[..length]);
+    }
     if length == 0 || length == input.len() {
         // The latter was cut.
+        shared.count_line_error(LineError::Broken);
         return shared.count_discarded();
     }
     let mut used = 0;
-    while let Some(slow) = work.answer(&peer, &mut input[used..length]).await {
+    while let Some(slow) = work.answer(peer, &mut input[used..length]).await {
         used += slow.used;
-        if work.apart(&peer, &slow, &input[used..length]) {
+        if work.apart(peer, &slow, &input[used..length]) {
             return;
         }
-        work.refuse(&peer, &slow).await;
+        work.refuse(peer, &slow).await;
     }
 }
 

@@ -11,6 +11,7 @@ use crate::proto::server::{After, Completion, Connection, Event, ReplyTo, Skippe
 use crate::proto::{ExceptionCode, Framing, Pdu};
 use crate::server::connection::{Asker, completion};
 use crate::server::entry::{Entry, Keeper};
+use crate::server::metrics::{Garbage, LineError};
 use crate::server::shared::Shared;
 use crate::service::{Peer, Reply, Service};
 use crate::transport::udp::is_about_an_earlier_one;
@@ -39,6 +40,11 @@ pub(super) struct Work<S> {
     /// For a datagram that is answered apart: since when. Dropped after the socket: what waits for it to be gone finds the
     /// port free.
     begun: Option<Begun>,
+    /// Who asks, between two datagrams.
+    pub(super) peer: Peer,
+    /// When the datagram came, if that is to be known.
+    pub(super) came: Option<Instant>,
+    garbage: Garbage,
 }
 
 /// A request that is not answered at once.
@@ -84,6 +90,7 @@ impl<S: Service> Work<S> {
         let diagnoses = shared.diagnoses();
         let replies = vec![0; OUTPUT + framing.max_adu()].into_boxed_slice();
         let (end, requests, exceptions, unsound) = (0, 0, 0, false);
+        let peer = shared.peer(Peer::default());
         Self {
             service,
             shared,
@@ -97,6 +104,9 @@ impl<S: Service> Work<S> {
             unsound,
             socket,
             begun,
+            peer,
+            came: None,
+            garbage: Garbage::default(),
         }
     }
 
@@ -110,6 +120,11 @@ impl<S: Service> Work<S> {
                 true => self.shared.diagnostics.step(&mut self.protocol, bytes, true),
                 false => self.protocol.end_of_burst(bytes),
             };
+            if self.shared.is_watched()
+                && let Some(counts) = self.shared.counts()
+            {
+                self.garbage.see(counts, &event, true);
+            }
             match event {
                 // A reply. Whoever has forged the sender's address must not have two servers refuse each other for ever.
                 Event::Request { adu, length, .. } if adu.pdu[0] >= 0x80 => {
@@ -149,6 +164,7 @@ impl<S: Service> Work<S> {
                     self.unsound |= matches!(what, Skipped::Discarded(_));
                 }
                 Event::Close { .. } => {
+                    self.shared.count_line_error(LineError::Length);
                     self.unsound = true;
                     break;
                 }
@@ -176,6 +192,7 @@ impl<S: Service> Work<S> {
         (work.requests, self.requests) = (self.requests, 0);
         (work.exceptions, self.exceptions) = (self.exceptions, 0);
         (work.unsound, self.unsound) = (self.unsound, false);
+        work.came = self.came;
         let slow = Slow { pdu: slow.pdu, ..*slow };
         let task = tokio::spawn(work.go_on(peer.clone(), slow, rest.to_vec()));
         entry.set_keeper(Keeper::Task(task.abort_handle()));
@@ -236,6 +253,9 @@ impl<S: Service> Work<S> {
         let at = self.framing.pdu_offset();
         self.requests += 1;
         let completion = completion(&reply, &frame[at..]);
+        if let Some(came) = self.came {
+            self.shared.count_one(function, completion, came);
+        }
         let length = match reply {
             Reply::Response(written) => written.length(),
             Reply::Exception(code) => {
@@ -278,7 +298,9 @@ impl<S: Service> Work<S> {
         let Some(address) = peer.address.filter(|_| !replies.is_empty()) else {
             return;
         };
-        self.shared.tell(|hooks| hooks.sending(peer, replies));
+        if self.shared.is_watched() {
+            self.shared.tell_sending(peer, replies);
+        }
         let sent = match self.socket.send_to(replies, address).await {
             // That was about a reply before this one, which was not sent yet.
             Err(error) if is_about_an_earlier_one(&error) => self.socket.send_to(replies, address).await,
