@@ -23,6 +23,8 @@ pub enum ServerName {
     Dinrail,
     /// Ours, in the runtime of the program that starts it.
     DinrailRuntime,
+    /// Ours, on its own loop, while it counts for Prometheus. Its instructions are counted; it takes part in no round.
+    DinrailMetrics,
     /// tokio-modbus with TCP_NODELAY.
     TokioModbus,
     /// tokio-modbus as it comes.
@@ -74,6 +76,7 @@ impl ServerName {
             Self::BareTokio => "bare tokio",
             Self::Dinrail => "**dinrail**",
             Self::DinrailRuntime => "dinrail, caller's runtime",
+            Self::DinrailMetrics => "dinrail, with metrics",
             Self::TokioModbus => "tokio-modbus, TCP_NODELAY",
             Self::TokioModbusNagle => "tokio-modbus, as it comes",
             Self::Libmodbus => "libmodbus",

@@ -2,16 +2,17 @@
 //! but for the number of connections.
 
 use anyhow::Result;
-use dinrail::server::{Options, Server};
+use dinrail::server::{Metrics, Options, Server};
 use dinrail::service::{Failure, Read, ValuesMut, Write, callbacks};
 use dinrail::{Area, ExceptionCode, Service};
 
 use super::{announce, runtime, store};
 
-/// Serves until standard input closes: on one loop of its own, or with `None` in this runtime.
-pub(super) fn serve(port: u16, threads: Option<usize>) -> Result<()> {
+/// Serves until standard input closes: on one loop of its own, or with `None` in this runtime; counting where there are metrics.
+pub(super) fn serve(port: u16, threads: Option<usize>, metrics: Option<Metrics>) -> Result<()> {
     runtime()?.block_on(async {
-        let options = Options::default().with_max_connections(100_000usize).with_threads(threads);
+        let options =
+            Options::default().with_max_connections(100_000usize).with_threads(threads).with_metrics(metrics);
         let server = Server::tcp(format_args!("127.0.0.1:{port}"), registers()).with_options(options);
         announce(server.start().await?.port())?;
         Ok(server.serve().await?)

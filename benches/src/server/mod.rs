@@ -13,6 +13,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 
+use ::dinrail::server::Metrics;
 use anyhow::{Context, Result, bail};
 use socket2::{Domain, Socket, Type};
 use tokio::net::unix::pipe;
@@ -29,8 +30,9 @@ pub fn serve(server: ServerName, port: u16) -> Result<()> {
     match server {
         ServerName::Floor => floor::serve(listen(port)?),
         ServerName::BareTokio => bare_tokio::serve(listen(port)?),
-        ServerName::Dinrail => dinrail::serve(port, Some(1)),
-        ServerName::DinrailRuntime => dinrail::serve(port, None),
+        ServerName::Dinrail => dinrail::serve(port, Some(1), None),
+        ServerName::DinrailRuntime => dinrail::serve(port, None, None),
+        ServerName::DinrailMetrics => dinrail::serve(port, Some(1), Some(Metrics::new())),
         ServerName::TokioModbus => tokio_modbus::serve(listen(port)?, true),
         ServerName::TokioModbusNagle => tokio_modbus::serve(listen(port)?, false),
         other => bail!("{} is not in this binary", other.label()),

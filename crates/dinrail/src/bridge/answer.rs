@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use tracing::field::display;
 use tracing::warn;
 
 use super::PointMap;
@@ -250,7 +249,7 @@ impl PointMap {
                 let Target { area, address, count, unit, peer } = target;
                 warn!(
                     target: "dinrail::server",
-                    server = peer.server.as_deref().map(display), %peer, %unit, %area, address, count,
+                    server = peer.server.as_deref().map(tracing::field::display), %peer, %unit, %area, address, count,
                     "the upstream took longer than {deadline:?}: answered with exception 0x0b"
                 );
                 Err(ExceptionCode::GatewayTargetFailedToRespond.into())

@@ -5,7 +5,6 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use tracing::error;
-use tracing::field::display;
 
 use super::{Peer, Reply};
 use crate::Error;
@@ -44,7 +43,8 @@ impl Failure {
             let function = pdu.first().copied().unwrap_or_default();
             error!(
                 target: "dinrail::server",
-                server = peer.server.as_deref().map(display), %peer, %unit, function, error = error.as_ref() as &dyn StdError,
+                server = peer.server.as_deref().map(tracing::field::display), %peer, %unit,
+                function, error = error.as_ref() as &dyn StdError,
                 "the service failed: answered with exception 0x04"
             );
         }

@@ -13,7 +13,6 @@ mod tests;
 
 use std::fmt;
 
-use tracing::field::display;
 use tracing::info;
 
 pub use self::rules::{Access, Rule, Rules};
@@ -43,7 +42,8 @@ impl<S> Authorize<S> {
         let peer = call.peer();
         info!(
             target: "dinrail::server",
-            server = peer.server.as_deref().map(display), %peer, role = peer.role.as_deref(), unit = %call.unit(), function = call.pdu().first(),
+            server = peer.server.as_deref().map(tracing::field::display), %peer,
+            role = peer.role.as_deref(), unit = %call.unit(), function = call.pdu().first(),
             "refused with exception {code}: no rule allows it"
         );
         Some(Reply::Exception(code))
