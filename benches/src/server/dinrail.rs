@@ -11,8 +11,7 @@ use super::{announce, runtime, store};
 /// Serves until standard input closes: on one loop of its own, or with `None` in this runtime; counting where there are metrics.
 pub(super) fn serve(port: u16, threads: Option<usize>, metrics: Option<Metrics>) -> Result<()> {
     runtime()?.block_on(async {
-        let options =
-            Options::default().with_max_connections(100_000usize).with_threads(threads).with_metrics(metrics);
+        let options = Options::default().with_max_connections(100_000usize).with_threads(threads).with_metrics(metrics);
         let server = Server::tcp(format_args!("127.0.0.1:{port}"), registers()).with_options(options);
         announce(server.start().await?.port())?;
         Ok(server.serve().await?)
