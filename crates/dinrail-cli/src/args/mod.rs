@@ -41,6 +41,7 @@ pub(crate) struct Args {
         value_name = "FORMAT",
         default_value = "text",
         hide_default_value = true,
+        hide_short_help = true,
         hide_possible_values = true
     )]
     pub(crate) log_format: LogFormat,
