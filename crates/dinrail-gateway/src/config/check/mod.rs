@@ -113,7 +113,7 @@ impl<'a> Checker<'a> {
             let problem = Problem::new(format!("{:?} is no address with a port", address.value), &address.span, "here");
             self.add(problem.with_mend("write host and port, such as \"127.0.0.1:9100\""));
         } else if let Ok(endpoint) = format!("tcp://{}", address.value).parse() {
-            self.places.push(Place { name: "metrics", endpoint, span: address.span.clone() });
+            self.places.push(Place { name: "metrics", endpoint, interface: None, span: address.span.clone() });
         }
         Some(address.value.clone())
     }
