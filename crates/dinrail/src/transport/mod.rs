@@ -59,7 +59,8 @@ pub use tokio_rustls::rustls;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Burst {
-    /// One does not: a frame may come in any pieces, at any time (TCP).
+    /// One does not: a frame may come in any pieces (TCP). A server gives a part of a frame half a second more, but for
+    /// Modbus TCP, whose frames say how long they are.
     Never,
     /// By a silence of this length: serial lines, t3.5 (SL 2.5.1.1). Frames that are sent keep the same distance. What
     /// is whole by then is taken; a part of a frame is given 50 ms more (ASCII: a second, SL 2.5.2.1), since USB adapters

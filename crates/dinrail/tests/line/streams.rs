@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dinrail::client::{self, Client};
 use dinrail::proto::Framing;
+use dinrail::proto::adu::crc16;
 use dinrail::server::{self, serve_line};
 use dinrail::service::{Memory, Peer, Units};
 use dinrail::transport::{Burst, Tcp};
@@ -25,6 +26,11 @@ async fn answer(line: &mut tokio::io::DuplexStream) -> Vec<u8> {
         Ok(read) => bytes[..read.expect("the line is open")].to_vec(),
         Err(_) => Vec::new(),
     }
+}
+
+/// With its checksum behind it.
+fn rtu(frame: &[u8]) -> Vec<u8> {
+    [frame, &crc16(frame).to_le_bytes()[..]].concat()
 }
 
 fn memory() -> Memory {
@@ -59,6 +65,27 @@ async fn s001_10_foreign_units_and_bad_checksums_are_met_with_silence() {
     assert_eq!(answer(&mut line).await, [], "a bad checksum");
     line.write_all(&[0xFF, 0x02, 0x55, 0x02, 0x03, 0, 0, 0, 2, 0xC4, 0x38]).await.expect("it is sent");
     assert_eq!(answer(&mut line).await.len(), 9, "a good frame behind noise");
+}
+
+#[tokio::test(start_paused = true)]
+async fn functions_of_unknown_length_and_parts_of_frames_hold_up_a_stream_for_a_moment_only() {
+    let (mut ours, theirs) = tokio::io::duplex(4096);
+    let options = server::Options::default().with_framing(Framing::Rtu);
+    tokio::spawn(server::serve_stream(theirs, Peer::default(), memory(), options));
+    for unknown in [&[1, 0x44, 1, 2, 3][..], &[1, 43, 15, 0, 0]] {
+        ours.write_all(&rtu(unknown)).await.expect("it is sent");
+        assert_eq!(answer(&mut ours).await, rtu(&[1, unknown[1] | 0x80, 1]), "{unknown:?}");
+    }
+    ours.write_all(&[1, 3, 0]).await.expect("a part of a frame, and no more of it");
+    assert_eq!(answer(&mut ours).await, []);
+    ours.write_all(&rtu(&[1, 3, 0, 0, 0, 1])).await.expect("it is sent");
+    assert_eq!(answer(&mut ours).await, rtu(&[1, 3, 2, 1, 2]));
+    // A segment that is late is still a part of its frame.
+    let whole = rtu(&[1, 3, 0, 1, 0, 1]);
+    ours.write_all(&whole[..5]).await.expect("it is sent");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    ours.write_all(&whole[5..]).await.expect("it is sent");
+    assert_eq!(answer(&mut ours).await, rtu(&[1, 3, 2, 3, 4]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -25,7 +25,7 @@ use super::metrics::{Garbage, LineError};
 use super::scratch::Scratch;
 use crate::proto::adu::{Decoded, Decoder, Side};
 use crate::proto::server::{After, Completion, Connection, Event, ReplyTo, Units};
-use crate::proto::{Pdu, UnitId};
+use crate::proto::{Framing, Pdu, UnitId};
 use crate::server::DiagnosticsMode;
 use crate::service::{Reply, Service};
 use crate::timer::Timer;
@@ -118,6 +118,10 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
         match self.wire.burst {
             Burst::Silence(gap) if !self.window.is_empty() => {
                 Some(self.active + if self.paused { self.patience() } else { gap })
+            }
+            // Who waits for the answer to a function that we do not know sends nothing more.
+            Burst::Never if !self.window.is_empty() && self.wire.framing != Framing::Tcp => {
+                Some(self.active + self.wire.patience)
             }
             _ => None,
         }

@@ -9,6 +9,9 @@ use crate::server::DiagnosticsMode;
 use crate::server::options::{MissingUnit, Options};
 use crate::transport::{Burst, patience};
 
+/// How long a stream may pause within a frame whose length nothing tells: a segment of TCP that was lost comes again sooner.
+const STALLED: Duration = Duration::from_millis(500);
+
 /// How bytes travel, and what that means for a server.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct Wire {
@@ -64,7 +67,7 @@ impl Wire {
             echo: false,
             exact: false,
             byte_time: Duration::ZERO,
-            patience: patience(options.framing),
+            patience: if burst == Burst::Never { STALLED } else { patience(options.framing) },
         }
     }
 
