@@ -319,7 +319,8 @@ async fn s001_18_hooks_see_every_datagram() {
     raw.send(&[9]).await;
     raw.send(&request).await;
     assert_eq!(raw.receive().await, reply);
-    let peer = Peer::at(raw.socket.local_addr().unwrap());
+    let mut peer = Peer::at(raw.socket.local_addr().unwrap());
+    peer.server = Some(Options::default().name.into());
     let expected = [("received", vec![9]), ("received", request), ("request", read(3, 5, 1)), ("sending", reply)]
         .map(|(what, bytes)| (what.to_owned(), peer.clone(), bytes));
     assert_eq!(*seen.0.lock().unwrap(), expected);
