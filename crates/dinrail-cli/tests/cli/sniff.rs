@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::harness::{Server, failure, stdout};
+use crate::harness::{Server, dinrail, failure, stdout};
 
 fn fixture() -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../dinrail/tests/sight/captures/loopback.pcap");
@@ -35,6 +35,13 @@ async fn a_capture_is_shown_and_summed_up() {
         }
     }
     assert_eq!(lines.len(), 9, "{text}");
+}
+
+#[tokio::test]
+async fn who_looks_at_the_wrong_port_is_told_the_right_one() {
+    let run = dinrail(&["sniff", &fixture()]).await;
+    assert_eq!(run.code, Some(0));
+    assert!(run.stderr.contains("44737 (50 packets)") && run.stderr.contains("--port 44737"), "{}", run.stderr);
 }
 
 #[tokio::test]

@@ -171,13 +171,18 @@ async fn read_from(
             Ok(capture) => capture,
             Err(error) => return drop(sender.blocking_send(Err(error))),
         };
+        let mut is_empty = true;
         for seen in &mut capture {
+            is_empty &= seen.is_err();
             if sender.blocking_send(seen).is_err() {
                 return;
             }
         }
         if capture.is_cut() {
             output::complain("the capture is cut off at its end");
+        }
+        if is_empty && let Some(hint) = elsewhere(&capture) {
+            output::complain(&hint);
         }
     });
     let mut ended = Ok(());
@@ -191,6 +196,18 @@ async fn read_from(
             () = stop.requested() => return ended,
         }
     }
+}
+
+/// Where there is something in a capture that was looked at in the wrong place.
+fn elsewhere(capture: &Capture) -> Option<String> {
+    let mut ports: Vec<_> = capture.other_ports().collect();
+    ports.sort_by_key(|&(_, packets)| std::cmp::Reverse(packets));
+    let (&(port, _), total) = (ports.first()?, capture.packets());
+    let most: Vec<_> = ports.iter().take(5).map(|(port, packets)| format!("{port} ({packets} packets)")).collect();
+    Some(format!(
+        "no Modbus was found in {total} packets; there are other ports: {}; name the servers', as in --port {port}",
+        most.join(", ")
+    ))
 }
 
 /// What goes to the user, and is counted.

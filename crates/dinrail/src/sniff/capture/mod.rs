@@ -136,6 +136,12 @@ impl Capture {
         self.packets
     }
 
+    /// Ports of servers that were spoken to so far and not looked at, with their packets: what
+    /// [`CaptureOptions::ports`] may lack. There are no more than 64 of them.
+    pub fn other_ports(&self) -> impl Iterator<Item = (u16, u64)> {
+        self.watch.others()
+    }
+
     /// Whether the capture turned out to be cut off.
     pub fn is_cut(&self) -> bool {
         self.is_cut

@@ -1,6 +1,6 @@
 //! Who talks to whom in a capture: an observer for each connection, and its TCP in order.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -19,10 +19,15 @@ use crate::transport::Kind;
 /// So many connections are followed at once; the one that has been quiet for longest makes room.
 const MAX_LINKS: usize = 4096;
 
+/// So many ports of others are remembered.
+const MAX_OTHERS: usize = 64;
+
 /// Everybody who is followed.
 pub(super) struct Watch {
     options: CaptureOptions,
     links: HashMap<Place, Link>,
+    /// Packets of others, by the port that is likely the server's.
+    others: BTreeMap<u16, u64>,
     /// Counts packets, to know who has been quiet for longest.
     clock: u64,
     events: Vec<Event>,
@@ -48,7 +53,27 @@ struct Link {
 
 impl Watch {
     pub(super) fn new(options: CaptureOptions) -> Self {
-        Self { options, links: HashMap::new(), clock: 0, events: Vec::new(), parts: Vec::new() }
+        Self {
+            options,
+            links: HashMap::new(),
+            others: BTreeMap::new(),
+            clock: 0,
+            events: Vec::new(),
+            parts: Vec::new(),
+        }
+    }
+
+    /// The ports that nobody asked for, and the packets to and from each.
+    pub(super) fn others(&self) -> impl Iterator<Item = (u16, u64)> {
+        self.others.iter().map(|(&port, &packets)| (port, packets))
+    }
+
+    /// Those who connect take a high port, as a rule.
+    fn is_other(&mut self, from: u16, to: u16) {
+        let server = from.min(to);
+        if self.others.len() < MAX_OTHERS || self.others.contains_key(&server) {
+            *self.others.entry(server).or_default() += 1;
+        }
     }
 
     pub(super) fn packet(
@@ -77,7 +102,7 @@ impl Watch {
                 let swapped = Place::Tcp { client: to, server: from };
                 let begins = segment.syn() && !segment.ack();
                 let kind = match (is_ours(from.port()), is_ours(to.port())) {
-                    (false, false) => return,
+                    (false, false) => return self.is_other(from.port(), to.port()),
                     (true, true) if !begins && self.links.contains_key(&swapped) => Kind::Reply,
                     (_, true) => Kind::Request,
                     (true, false) => Kind::Reply,
@@ -89,7 +114,7 @@ impl Watch {
                 let (from, to) = (SocketAddr::new(from, from_port), SocketAddr::new(to, to_port));
                 let swapped = Place::Udp { client: to, server: from };
                 let (kind, place) = match (is_ours(from_port), is_ours(to_port)) {
-                    (false, false) => return,
+                    (false, false) => return self.is_other(from_port, to_port),
                     (true, true) if self.links.contains_key(&swapped) => (Kind::Reply, swapped),
                     (_, true) => (Kind::Request, Place::Udp { client: from, server: to }),
                     (true, false) => (Kind::Reply, swapped),
