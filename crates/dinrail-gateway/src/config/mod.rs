@@ -108,7 +108,8 @@ section! {
         /// Who answers FC 8, 11 and 12: the server ("live"), the server with counters that stay 0 ("frozen"), or nobody
         /// ("off"). Live on serial ports unless set, off elsewhere.
         diagnostics: Diagnostics,
-        /// Writes to unit 0 are done by every unit and not answered. On for serial ports unless set, off elsewhere.
+        /// Writes to unit 0 are done by every unit and not answered; if false, RTU, ASCII and binary servers ignore unit 0.
+        /// Unless set on for serial ports and these framings, off elsewhere.
         broadcast: bool,
         /// The most connections at once; 1024 unless set.
         max_connections: u32,

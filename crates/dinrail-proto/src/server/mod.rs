@@ -55,6 +55,8 @@ pub struct Connection {
     /// Bytes of no use have come since the last good frame: they count as one error, however many they are.
     in_garbage: bool,
     listen_only: bool,
+    /// Broadcasts are for others.
+    deaf: bool,
 }
 
 /// What stands at the front of the window.
@@ -147,7 +149,17 @@ impl Connection {
 
     /// The server of `units` on a line that is decoded like this: with custom functions, for instance.
     pub const fn with_decoder(decoder: Decoder, units: Units) -> Self {
-        Self { decoder, units, foreign: None, counters: Counters::NEW, in_garbage: false, listen_only: false }
+        let (foreign, counters) = (None, Counters::NEW);
+        Self { decoder, units, foreign, counters, in_garbage: false, listen_only: false, deaf: false }
+    }
+
+    /// Leaves broadcasts to others: a request to unit 0 of a [shared line](Framing::is_shared_line) is then skipped like one
+    /// to a foreign unit, neither executed nor answered, whatever units are served. The specification wants every device to
+    /// execute them (SL 2.1).
+    #[must_use]
+    pub const fn without_broadcasts(mut self) -> Self {
+        self.deaf = true;
+        self
     }
 
     /// What stands at the front of `bytes`; more bytes may follow.
@@ -221,6 +233,9 @@ impl Connection {
             return Event::Skip { length, what: Skipped::ForeignRequest };
         }
         self.foreign = None;
+        if broadcast && self.deaf {
+            return Event::Skip { length, what: Skipped::ForeignRequest };
+        }
         self.request(adu, length, broadcast)
     }
 

@@ -109,6 +109,17 @@ fn a_broadcast_is_executed_and_never_answered() {
 }
 
 #[test]
+fn a_server_without_broadcasts_leaves_them_to_others() {
+    for units in [UnitId(1).into(), UnitId(0).into(), Units::ALL] {
+        let mut server = Connection::new(Framing::Rtu, units).without_broadcasts();
+        let did = feed(&mut server, &mut [rtu(&[0, 6, 0, 1, 0, 3]), rtu(&[0, 6, 0, 1, 0, 3])].concat(), false);
+        assert_eq!(did, [Did::Skip(Skipped::ForeignRequest), Did::Skip(Skipped::ForeignRequest)], "{units:?}");
+        let counters = server.counters();
+        assert_eq!((counters.bus_messages, counters.server_messages, counters.no_response), (2, 0, 0));
+    }
+}
+
+#[test]
 fn unit_0_is_no_broadcast_on_tcp() {
     let mut server = Connection::new(Framing::Tcp, Units::ALL);
     let mut line = std::vec![0xAB, 0xCD, 0, 0, 0, 6, 0, 6, 0, 1, 0, 3];

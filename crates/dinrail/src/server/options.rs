@@ -43,9 +43,11 @@ pub struct Options {
     pub units: Option<Vec<UnitId>>,
     /// What the client of another unit is told; 0x0B unless set. Nothing, on a serial line: others answer there.
     pub missing_units: MissingUnit,
-    /// Whether a write to unit 0 is done by every unit, and not answered; `None`, as it is unless set, for serial lines
-    /// only. Every unit means each of [`units`](Self::units), or what the service makes of a
-    /// [broadcast](crate::service::Call::is_broadcast).
+    /// Whether a write to unit 0 is done by every unit, and not answered (SL 2.1). `None`, as it is unless set, means yes on
+    /// serial lines, and wherever frames are those of a [shared line](Framing::is_shared_line), as with RTU over TCP or UDP.
+    /// `Some(false)` leaves unit 0 to others there: nothing is done, and nothing answered, even if it is among the units.
+    /// Elsewhere unit 0 is then a unit like others. Every unit means each of [`units`](Self::units), or what the service
+    /// makes of a [broadcast](crate::service::Call::is_broadcast).
     pub broadcast: Option<bool>,
     /// Who answers FC 8, 11 and 12 (AP 6.8 to 6.10); `None`, as it is unless set, means the server on serial lines, and the
     /// service elsewhere. A server that answers them does so for every unit that it serves. A client can then make it only

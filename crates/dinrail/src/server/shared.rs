@@ -267,7 +267,7 @@ impl Shared {
 
     /// Whether unit 0 means every unit, on a network.
     pub(super) fn broadcasts(&self) -> bool {
-        self.options.broadcast.unwrap_or(false)
+        self.options.broadcast.unwrap_or(self.options.framing.is_shared_line())
     }
 
     /// Takes requests of a peer without a connection, which take their time, into the table; `None` when there are too

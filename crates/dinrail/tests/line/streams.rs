@@ -7,7 +7,7 @@ use dinrail::proto::Framing;
 use dinrail::proto::adu::crc16;
 use dinrail::server::{self, serve_line};
 use dinrail::service::{Memory, Peer, Units};
-use dinrail::transport::{Burst, Tcp};
+use dinrail::transport::{Burst, Tcp, Udp};
 use dinrail::{Area, Error, ExceptionCode, Server};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -97,6 +97,48 @@ async fn s001_15_a_broadcast_is_done_by_every_unit_and_not_answered() {
     assert_eq!(answer(&mut line).await, []);
     for memory in &units {
         assert_eq!(memory.value(Area::HoldingRegister, 9), Some(7));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s001_15_unit_0_is_nobodys_on_a_serial_line_without_broadcasts() {
+    for units in [vec![1], vec![0, 1]] {
+        let memory = memory();
+        let options = server::Options::default().with_broadcast(false).with_units(units);
+        let mut line = rtu_line(memory.clone(), options).await;
+        line.write_all(&[0x00, 0x06, 0, 9, 0, 7, 0x19, 0xDB]).await.expect("it is sent");
+        assert_eq!(answer(&mut line).await, []);
+        line.write_all(&[0x01, 0x06, 0, 8, 0, 7, 0x49, 0xCA]).await.expect("it is sent");
+        assert_eq!(answer(&mut line).await.len(), 8, "unit 1 is there as before");
+        let values = [8, 9].map(|address| memory.value(Area::HoldingRegister, address));
+        assert_eq!(values, [Some(7), Some(0)]);
+    }
+}
+
+/// A broadcast in each framing of a shared line, over TCP and over UDP: done unless the server's options say no.
+#[tokio::test]
+async fn s001_15_broadcasts_of_shared_framings_are_obeyed_over_networks_unless_they_are_unset() {
+    for framing in [Framing::Rtu, Framing::Ascii, Framing::Binary] {
+        for (broadcast, done) in [(None, 7), (Some(true), 7), (Some(false), 0)] {
+            let options = server::Options::default().with_framing(framing).with_broadcast(broadcast);
+            let (tcp, udp) = (memory(), memory());
+            let by_tcp = Server::tcp("127.0.0.1:0", tcp.clone()).with_options(options.clone());
+            let by_udp = Server::udp("127.0.0.1:0", udp.clone()).with_options(options);
+            let tcp_address = by_tcp.start().await.expect("it starts");
+            let udp_address = by_udp.start().await.expect("it starts");
+            let client = Client::connect(Tcp::new(tcp_address).with_framing(framing)).await.expect("it connects");
+            client.unit(0).write_register(9, 7).await.expect("it is sent");
+            // What is answered behind it tells that it has been dealt with.
+            let value = client.unit(1).read_holding_registers(9, 1).await.expect("the value");
+            assert_eq!(value, [done], "TCP, {framing:?}, {broadcast:?}");
+            let client = Client::connect_with(Udp::new(udp_address).with_framing(framing), client::Options::default())
+                .await
+                .expect("it connects");
+            client.unit(0).write_register(9, 7).await.expect("it is sent");
+            client.unit(1).write_register(8, 1).await.expect("it is answered");
+            let value = client.unit(1).read_holding_registers(9, 1).await.expect("the value");
+            assert_eq!(value, [done], "UDP, {framing:?}, {broadcast:?}");
+        }
     }
 }
 

@@ -77,11 +77,12 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
             // Gateways use the units that serial lines reserve.
             decoder = decoder.with_reserved_units();
         }
+        let protocol = Connection::with_decoder(decoder, wire.units);
         Self {
             line,
             service,
             wire,
-            protocol: Connection::with_decoder(decoder, wire.units),
+            protocol: if wire.broadcast { protocol } else { protocol.without_broadcasts() },
             window: Vec::new(),
             used: 0,
             frame: vec![0; wire.framing.max_adu()].into_boxed_slice(),

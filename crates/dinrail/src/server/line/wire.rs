@@ -17,7 +17,7 @@ const STALLED: Duration = Duration::from_millis(500);
 pub(in crate::server) struct Wire {
     pub(in crate::server) framing: Framing,
     pub(super) burst: Burst,
-    /// Whether unit 0 means every unit.
+    /// Whether unit 0 means every unit. If not, it is nobody's on a shared line, and a unit like others elsewhere.
     pub(super) broadcast: bool,
     /// Whether other devices answer on the same line; whose units these are, nobody else knows.
     pub(super) is_shared: bool,
@@ -46,7 +46,7 @@ impl Wire {
             Some(units) if is_shared => units.iter().copied().collect(),
             _ => Units::ALL,
         };
-        let broadcast = options.broadcast.unwrap_or(is_bus);
+        let broadcast = options.broadcast.unwrap_or(is_bus || options.framing.is_shared_line());
         if broadcast {
             // It is nobody else's, whatever the framing makes of it.
             units.insert(UnitId::BROADCAST);

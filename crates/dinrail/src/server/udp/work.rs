@@ -76,6 +76,7 @@ impl<S: Service> Work<S> {
             .with_custom_lengths(shared.options.custom_lengths)
             .with_reserved_units();
         let protocol = Connection::with_decoder(decoder, Units::ALL);
+        let protocol = if shared.broadcasts() { protocol } else { protocol.without_broadcasts() };
         Self::with(socket, service, shared, protocol, None)
     }
 
