@@ -17,7 +17,7 @@ use crate::transport::says_all;
 pub enum Error {
     /// The device refused the request; nothing was done.
     Exception(ExceptionCode),
-    /// No answer came in time.
+    /// The request was sent, and no answer came in time.
     Timeout {
         /// Who did not answer.
         peer: Arc<str>,
@@ -30,14 +30,15 @@ pub enum Error {
         /// Whether the request may have changed something: it was no read.
         may_write: bool,
     },
-    /// There is no connection, and none could be made; the request was not sent.
+    /// There is no connection, and none could be made; or it ended, or was other calls', before a byte of the request had
+    /// left. The request was not sent.
     Connect {
         /// Where to.
         peer: Arc<str>,
         /// What the system says.
         source: Arc<io::Error>,
     },
-    /// The connection ended after the request was sent and before the answer came.
+    /// The connection ended after some of the request was sent and before the answer came.
     Lost {
         /// Who was asked.
         peer: Arc<str>,
@@ -95,7 +96,8 @@ impl Error {
         matches!(self, Self::Timeout { .. })
     }
 
-    /// Whether a write may or may not have been done: it was sent, and nobody knows what became of it. A function of your
+    /// Whether a write may or may not have been done: it was sent, and nobody knows what became of it. Never when no byte of
+    /// it has left; of a call that is tried again, when that is so of any try. A function of your
     /// own counts as a write, and so does FC 43 of another type than 14. Asked of a write's error; exception 0x0B, a
     /// gateway's "target failed to respond", does not tell a read from a write.
     pub fn outcome_unknown(&self) -> bool {

@@ -83,6 +83,8 @@ pub struct Connection<const N: usize> {
     waiting: u32,
     open: u32,
     ended: u32,
+    /// Slots whose frames the last bytes that were given to be sent consist of.
+    given: u32,
     next_order: u32,
     /// Frames of TCP, which take no time on their way: the line need not be asked for anything.
     plain: bool,
@@ -118,6 +120,7 @@ impl<const N: usize> Connection<N> {
             waiting: 0,
             open: 0,
             ended: 0,
+            given: 0,
             next_order: 0,
             transactions: Transactions::new(),
             late: [0; N],
@@ -236,6 +239,12 @@ impl<const N: usize> Connection<N> {
     pub fn has_ended(&self, call: CallId) -> bool {
         let slot = self.slots.get(call.index());
         slot.is_some_and(|slot| slot.generation == call.generation && slot.has_ended())
+    }
+
+    /// Whether the call waits to be sent: none of its frame has been given to be sent yet.
+    pub fn is_unsent(&self, call: CallId) -> bool {
+        let slot = self.slots.get(call.index());
+        slot.is_some_and(|slot| slot.generation == call.generation && slot.stage == Stage::Waiting)
     }
 
     /// The response of a call that has been answered, where it lies. The call stays until it is taken or cancelled.

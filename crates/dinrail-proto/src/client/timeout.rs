@@ -63,6 +63,15 @@ impl<const N: usize> Connection<N> {
         Some(sent)
     }
 
+    /// Not one byte has left of what [`poll_transmit`](Self::poll_transmit) or [`start_alone`](Self::start_alone) gave last,
+    /// and none ever will: the connection is gone. Its calls end with [`Failure::NotSent`]. To be said before
+    /// [`reset`](Self::reset).
+    pub fn never_left(&mut self) {
+        for index in bits(self.given & self.open) {
+            self.end(index, Stage::Failed(Failure::NotSent));
+        }
+    }
+
     /// The connection is gone: calls that were sent end with [`Failure::Lost`], the others wait for a new connection.
     /// Nothing of the old one can come any more.
     pub fn reset(&mut self) {

@@ -19,6 +19,7 @@ impl<const N: usize> Connection<N> {
     fn transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<usize> {
         let framing = if self.plain { Framing::Tcp } else { self.options.framing };
         let mut length = 0;
+        self.given = 0;
         while self.waiting != 0 && self.has_depth() {
             if out.len() - length < framing.max_adu() {
                 break;
@@ -69,6 +70,7 @@ impl<const N: usize> Connection<N> {
         slot.mismatch = None;
         self.used = 1;
         self.open = 1;
+        self.given = 1;
         Some((CallId { slot: 0, generation: slot.generation }, length))
     }
 
@@ -96,6 +98,7 @@ impl<const N: usize> Connection<N> {
             gone + if slot.is_unanswered(&self.options) { self.options.broadcast_delay } else { slot.timeout };
         self.waiting &= !(1 << index);
         self.open |= 1 << index;
+        self.given |= 1 << index;
         if turns {
             self.line.active(now, gone, self.options.frame_gap);
             self.line.sent(self.options.local_echo);

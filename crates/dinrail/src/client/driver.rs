@@ -85,8 +85,11 @@ fn used(shared: &Shared) -> Poll<()> {
     if shared.lock().connection.is_idle() { Poll::Pending } else { Poll::Ready(()) }
 }
 
+/// The shortest time between a try to connect and the next, which a call has asked for.
+const HASTE: Duration = Duration::from_secs(1);
+
 /// Connects, after a wait when a connection was `lost` (the longer, the more useless ones there were before it), and
-/// again until it works. `false` when the client was closed.
+/// again until it works. A call that comes while it waits cuts the wait short. `false` when the client was closed.
 async fn connect<C: Connect>(
     shared: &Shared,
     timer: &mut Timer,
@@ -106,8 +109,8 @@ async fn connect<C: Connect>(
     }
     loop {
         if lost || tries > 0 {
-            let wait = tokio::time::sleep(backoff.wait(tries));
-            if while_down(shared, timer, wait).await.is_none() {
+            let pause = pause(shared, backoff.wait(tries), HASTE.max(backoff.min));
+            if while_down(shared, timer, pause).await.is_none() {
                 return false;
             }
         }
@@ -131,6 +134,18 @@ async fn connect<C: Connect>(
                 core.refuse();
             }
         }
+    }
+}
+
+/// Waits, until a call needs a connection at most: then no longer than `haste`.
+async fn pause(shared: &Shared, wait: Duration, haste: Duration) {
+    let needed = async {
+        tokio::time::sleep(haste).await;
+        poll_fn(|_| used(shared)).await;
+    };
+    tokio::select! {
+        () = tokio::time::sleep(wait) => {}
+        () = needed, if wait > haste => {}
     }
 }
 

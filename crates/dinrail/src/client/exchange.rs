@@ -5,17 +5,20 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::time::Sleep;
 
+use super::Client;
 use super::core::{Core, Link, Pump};
 use super::queue::{Place, Ticket};
-use super::{Client, Retry};
+use super::retry::{Retry, nothing_was_done};
 use crate::Error;
 use crate::proto::client::{CallId, Failure, Outcome, StartError};
 use crate::proto::error::EncodeError;
 use crate::proto::pdu::{Area, is_read};
 use crate::proto::{FunctionCode, Pdu, Request, Response, UnitId};
+use crate::transport::fault;
 
 /// Sends a request, again if need be, and has `take` make something of the response where it lies. There is none when
 /// nobody answers such a request.
@@ -28,14 +31,16 @@ pub(super) struct Exchange<'c, A, F> {
     forwarded: bool,
     tries: u32,
     stage: Stage,
-    /// Of a call whose retries have a deadline.
+    /// Of a call whose retries have a deadline, and of one that is tried again.
     bound: Option<Box<Bound>>,
 }
 
-/// When a call is over, whatever is tried still.
+/// What is to be known of all tries of a call.
+#[derive(Default)]
 struct Bound {
-    deadline: Pin<Box<Sleep>>,
-    /// What the last try ended with.
+    /// When it is over, whatever is tried still.
+    deadline: Option<Pin<Box<Sleep>>>,
+    /// What the tries so far ended with.
     last: Option<Error>,
 }
 
@@ -205,7 +210,7 @@ impl<'c, T, A: Ask, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exc
     #[cold]
     fn prepare(&mut self) {
         let deadline = self.client.retry.deadline.map(|deadline| Box::pin(tokio::time::sleep(deadline)));
-        self.bound = deadline.map(|deadline| Box::new(Bound { deadline, last: None }));
+        self.bound = deadline.map(|deadline| Box::new(Bound { deadline: Some(deadline), last: None }));
         self.stage = match &self.client.limit {
             Some(limit) => Stage::Paused(Box::pin(limit.clone().into_turn())),
             None => Stage::New,
@@ -216,21 +221,17 @@ impl<'c, T, A: Ask, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exc
     #[cold]
     fn poll_bound(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
         let Some(bound) = &mut self.bound else { return Poll::Pending };
-        ready!(bound.deadline.as_mut().poll(cx));
+        let Some(deadline) = &mut bound.deadline else { return Poll::Pending };
+        ready!(deadline.as_mut().poll(cx));
         let last = bound.last.take();
         let mut core = self.client.shared.lock();
+        let after = self.client.retry.deadline.unwrap_or_default();
         let overdue = match (&self.stage, self.request.asked().function()) {
-            (Stage::Started(_), Some(function)) => {
-                let after = self.client.retry.deadline.unwrap_or_default();
-                Error::Timeout {
-                    peer: self.peer(),
-                    function,
-                    after,
-                    instead: None,
-                    may_write: self.request.asked().may_write(),
-                }
+            (Stage::Started(call), Some(function)) if !core.connection.is_unsent(*call) => {
+                let may_write = self.request.asked().may_write();
+                Error::Timeout { peer: self.peer(), function, after, instead: None, may_write }
             }
-            _ => last.unwrap_or_else(|| self.not_sent(&core)),
+            _ => last.unwrap_or_else(|| self.no_turn(&core, after)),
         };
         self.give_up(&mut core);
         Poll::Ready(Err(overdue))
@@ -258,7 +259,14 @@ impl<'c, T, A: Ask, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exc
     #[cold]
     fn pause_after(&mut self, error: Error) -> Result<(), Error> {
         let retry = Retry { writes: self.client.retry.writes && !self.forwarded, ..self.client.retry };
-        match retry.after(self.tries, self.request.asked().is_read(), &error) {
+        let again = retry.after(self.tries, self.request.asked().is_read(), &error);
+        let before = self.bound.as_mut().and_then(|bound| bound.last.take());
+        let error = match before.filter(Error::outcome_unknown) {
+            // That nothing came of this try says nothing about the one before it.
+            Some(before) if self.request.asked().may_write() && nothing_was_done(&error) => before,
+            _ => error,
+        };
+        match again {
             Some(wait) => {
                 self.tries += 1;
                 let limit = self.client.limit.clone();
@@ -268,9 +276,7 @@ impl<'c, T, A: Ask, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exc
                         limit.turn().await;
                     }
                 }));
-                if let Some(bound) = &mut self.bound {
-                    bound.last = Some(error);
-                }
+                self.bound.get_or_insert_default().last = Some(error);
                 Ok(())
             }
             None => Err(error),
@@ -407,6 +413,20 @@ impl<A: Ask, F> Exchange<'_, A, F> {
                 _ => io::Error::new(io::ErrorKind::NotConnected, "the connection was closed by the peer"),
             };
             Arc::new(why)
+        });
+        Error::Connect { peer: self.peer(), source }
+    }
+
+    /// The call's deadline has passed before it could be sent.
+    fn no_turn(&self, core: &Core, after: Duration) -> Error {
+        let source = core.failure.clone().unwrap_or_else(|| {
+            Arc::new(match core.link {
+                Link::Up(_) => {
+                    let what = format!("other calls had the line for all of {after:?}; take a longer deadline");
+                    fault(io::ErrorKind::TimedOut, what)
+                }
+                _ => io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {after:?}")),
+            })
         });
         Error::Connect { peer: self.peer(), source }
     }

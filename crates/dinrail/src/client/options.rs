@@ -26,7 +26,10 @@ pub struct Options {
     pub depth: usize,
     /// How long one try to connect may take. Default 3 s.
     pub connect_timeout: Duration,
-    /// How to come back after the connection was lost; `None` not to. Default from 0.1 s doubling to 30 s, with jitter.
+    /// How to come back after the connection was lost; `None` not to. Default from 0.1 s doubling to 30 s, with jitter. A
+    /// call that finds no connection does not wait for the end of a pause: it has the next try begin at once, or when a
+    /// second, or [`Backoff::min`] if that is longer, has passed since the last one. So the longest pause is that of a
+    /// client that nobody uses.
     pub reconnect: Option<Backoff>,
     /// After how many calls in a row that got no answer, with nothing at all heard from the peer meanwhile, a connection is
     /// dropped and made anew; calls that are on their way together count as one. So a peer that is gone without a word (its

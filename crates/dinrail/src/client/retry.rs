@@ -112,15 +112,22 @@ impl Retry {
         match error {
             Error::Connect { .. } => self.unconnected,
             Error::Timeout { .. } | Error::Lost { .. } => self.unanswered && repeatable,
-            Error::Exception(code) => self.exceptions.contains(code) && (repeatable || nothing_was_done(*code)),
+            Error::Exception(code) => self.exceptions.contains(code) && (repeatable || nothing_was_done(error)),
             _ => false,
         }
     }
 }
 
-/// Whether an exception says so by itself, whatever the device (AP 7): it is busy, or no gateway has passed the request on.
-fn nothing_was_done(code: ExceptionCode) -> bool {
-    matches!(code, ExceptionCode::ServerDeviceBusy | ExceptionCode::GatewayPathUnavailable)
+/// Whether the error of a try says so by itself: nothing was sent, or it is an exception that means it whatever the device
+/// (AP 7): it is busy, or no gateway has passed the request on.
+pub(super) fn nothing_was_done(error: &Error) -> bool {
+    match error {
+        Error::Connect { .. } | Error::Closed { sent: false } => true,
+        Error::Exception(code) => {
+            matches!(*code, ExceptionCode::ServerDeviceBusy | ExceptionCode::GatewayPathUnavailable)
+        }
+        _ => false,
+    }
 }
 
 impl Default for Retry {

@@ -16,7 +16,7 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 /// An error that says all there is to say.
-pub(super) fn fault(kind: io::ErrorKind, what: impl Into<String>) -> io::Error {
+pub(crate) fn fault(kind: io::ErrorKind, what: impl Into<String>) -> io::Error {
     io::Error::new(kind, Fault(what.into()))
 }
 

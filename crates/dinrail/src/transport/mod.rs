@@ -33,7 +33,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use self::endpoint::{BadUrl, Endpoint};
-pub(crate) use self::fault::says_all;
+pub(crate) use self::fault::{fault, says_all};
 pub use self::faulty::{Faults, Faulty, FaultyStream};
 pub(crate) use self::forget::forget_unsent;
 pub(crate) use self::interface::bind_to;

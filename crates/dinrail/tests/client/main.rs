@@ -1,5 +1,6 @@
 //! The asynchronous client against servers that misbehave on purpose. Names carry the rows of the mission they prove.
 
+mod comeback;
 mod connection;
 mod examples;
 mod fake;
@@ -13,6 +14,7 @@ mod replies;
 mod retry;
 mod rtu;
 mod silence;
+mod unsent;
 
 use dinrail::Client;
 

@@ -291,8 +291,7 @@ impl Core {
     pub(super) fn lose(&mut self, failure: Option<io::Error>, now: Instant) {
         self.failure = failure.map(Arc::new);
         self.link = Link::Down;
-        self.drop_buffers();
-        self.connection.reset();
+        self.end_sent();
         for wait in &mut self.waits {
             // They waited for their turn so far; now they wait for a connection.
             wait.give_up = now + wait.timeout;
@@ -358,14 +357,22 @@ impl Core {
             return;
         }
         self.link = Link::Closed;
-        self.drop_buffers();
-        self.connection.reset();
+        self.end_sent();
         self.refuse();
         self.wake_driver();
         // All calls have ended and been told: nobody is to be kept by a waker.
         for caller in std::iter::once(&mut self.first).chain(&mut self.others) {
             caller.waker = Waker::noop().clone();
         }
+    }
+
+    /// Ends the calls that were sent, and tells those apart of which no byte has left.
+    fn end_sent(&mut self) {
+        if self.pending.start == 0 && !self.pending.is_empty() {
+            self.connection.never_left();
+        }
+        self.drop_buffers();
+        self.connection.reset();
     }
 
     fn drop_buffers(&mut self) {
