@@ -177,6 +177,29 @@ impl Decoder {
         }
     }
 
+    /// Whether a pause of a stream, whose pieces come when they come, may end the frame that begins `bytes`. Not where nothing
+    /// but its length says where a frame ends, and that is known: the rest of a bare PDU, taken for one of its own, could
+    /// ask for anything. A framing of one's own says by [`Decoded::Incomplete`] at the end that it waits.
+    ///
+    /// It may change the bytes, as [`decode`](Self::decode) does.
+    pub fn may_pause_end(&self, bytes: &mut [u8]) -> bool {
+        match self.framing {
+            Framing::Pdu => {
+                let pdu = &bytes[..bytes.len().min(MAX_PDU)];
+                let length = match self.side {
+                    Side::Requests | Side::Bus => request_length_with(self.custom, pdu),
+                    Side::Replies => response_length_with(self.custom, pdu),
+                };
+                !matches!(length, Length::Exact(_) | Length::More)
+            }
+            Framing::Custom(framer) => {
+                let reading = Reading { side: self.side, at_end: true, custom: self.custom };
+                !matches!(framer.decode(bytes, &reading), Decoded::Incomplete)
+            }
+            _ => true,
+        }
+    }
+
     /// Whether a request may have these bytes, as far as their number goes.
     pub(crate) fn is_request(&self, pdu: &[u8]) -> bool {
         request_length_with(self.custom, pdu).allows(pdu.len())

@@ -88,6 +88,38 @@ async fn functions_of_unknown_length_and_parts_of_frames_hold_up_a_stream_for_a_
     assert_eq!(answer(&mut ours).await, rtu(&[1, 3, 2, 3, 4]));
 }
 
+/// Nothing but its length says where a bare PDU ends: were a part of one dropped, its rest would be taken for a request.
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_a_bare_pdu_that_stalled_is_never_a_request() {
+    let (mut ours, theirs) = tokio::io::duplex(4096);
+    let options = server::Options::default().with_framing(Framing::Pdu);
+    let memory = memory();
+    tokio::spawn(server::serve_stream(theirs, Peer::default(), memory.clone(), options));
+    ours.write_all(&[16, 0, 0, 0, 3, 6]).await.expect("a part of it");
+    assert_eq!(answer(&mut ours).await, []);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    ours.write_all(&[6, 0, 7, 0, 9, 1]).await.expect("values that look like a write of hr:7");
+    assert_eq!(answer(&mut ours).await, [16, 0, 0, 0, 3]);
+    assert_eq!(memory.values(Area::HoldingRegister, 0, 8).expect("in range"), [0x0600, 0x0700, 0x0901, 0, 0, 0, 0, 0]);
+    // What is complete for all that anybody knows is answered.
+    ours.write_all(&[0x44, 1, 2]).await.expect("a function of unknown length");
+    assert_eq!(answer(&mut ours).await, [0xC4, 1]);
+    ours.write_all(&[3, 0, 0, 0, 1]).await.expect("it is sent");
+    assert_eq!(answer(&mut ours).await, [3, 2, 6, 0]);
+}
+
+/// Characters of ASCII frames may come a second apart (SL 2.5.2.1), on a stream too.
+#[tokio::test(start_paused = true)]
+async fn ascii_frames_may_pause_for_a_second_on_a_stream() {
+    let (mut ours, theirs) = tokio::io::duplex(4096);
+    let options = server::Options::default().with_framing(Framing::Ascii);
+    tokio::spawn(server::serve_stream(theirs, Peer::default(), memory(), options));
+    ours.write_all(b":0103000").await.expect("it is sent");
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    ours.write_all(b"00001FB\r\n").await.expect("it is sent");
+    assert_eq!(answer(&mut ours).await, b":0103020102F7\r\n");
+}
+
 #[tokio::test(start_paused = true)]
 async fn s001_15_a_broadcast_is_done_by_every_unit_and_not_answered() {
     let units: Vec<Memory> = (0..3).map(|_| memory()).collect();

@@ -121,7 +121,7 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
                 Some(self.active + if self.paused { self.patience() } else { gap })
             }
             // Who waits for the answer to a function that we do not know sends nothing more.
-            Burst::Never if !self.window.is_empty() && self.wire.framing != Framing::Tcp => {
+            Burst::Never if !self.window.is_empty() && !self.paused && self.wire.framing != Framing::Tcp => {
                 Some(self.active + self.wire.patience)
             }
             _ => None,
@@ -154,6 +154,10 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
             Burst::Silence(gap) if !self.paused && gap < self.patience() => {
                 self.paused = true;
                 self.protocol.decoder().whole_until(&self.window)
+            }
+            Burst::Never if !self.protocol.decoder().may_pause_end(&mut self.window.clone()) => {
+                self.paused = true; // the rest is awaited, however long it takes
+                None
             }
             _ => Some(all),
         }

@@ -67,7 +67,11 @@ impl Wire {
             echo: false,
             exact: false,
             byte_time: Duration::ZERO,
-            patience: if burst == Burst::Never { STALLED } else { patience(options.framing) },
+            patience: if burst == Burst::Never {
+                patience(options.framing).max(STALLED)
+            } else {
+                patience(options.framing)
+            },
         }
     }
 
