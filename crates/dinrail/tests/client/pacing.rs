@@ -126,3 +126,20 @@ async fn s003_6_a_service_is_asked_no_faster_either() {
     assert!(started.elapsed() >= Duration::from_millis(180), "ten requests: {:?}", started.elapsed());
     server.stop().await;
 }
+
+/// Calls that follow one another quickly go by the ticks of a clock; one with a short timeout among them must not.
+#[tokio::test(start_paused = true)]
+async fn a_short_timeout_behind_quick_calls_with_a_long_one_is_kept() {
+    let (client, mut peer) = pipe(Options::default().with_timeout(Duration::from_secs(2)));
+    for address in 0..5 {
+        let (read, ()) = tokio::join!(client.read_holding_registers(address, 1), async {
+            let asked = peer.asked().await;
+            peer.send(&asked.registers(0)).await;
+        });
+        read.expect("an answer");
+    }
+    let started = Instant::now();
+    let short = client.with_timeout(Duration::from_millis(20));
+    assert!(short.read_holding_registers(5, 1).await.expect_err("a silent peer").is_timeout());
+    assert!(started.elapsed() <= Duration::from_millis(25), "{:?}", started.elapsed());
+}

@@ -86,7 +86,9 @@ impl Core {
     #[cold]
     fn look_at_clock(&mut self, now: Instant, timeout: Duration) {
         self.pace.looked_at_clock(now, timeout);
-        self.arm(self.pace.next().unwrap_or(now + timeout));
+        let deadline = now + timeout;
+        // The next tick may be further away than a short timeout.
+        self.arm(self.pace.next().map_or(deadline, |tick| tick.min(deadline)));
     }
 
     #[cold]
