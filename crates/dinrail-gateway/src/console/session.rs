@@ -155,7 +155,8 @@ impl<W: tokio::io::AsyncWrite + Unpin> Session<W> {
         let (first, peer) = (place.name(place.address.into()), &self.peer);
         let begin = &values[..values.len().min(LOGGED)];
         info!(target: "dinrail::console", %peer, %server, %unit, from = first, count = values.len(), values = ?begin, "set");
-        Ok(Shown::Values(place, station.read(unit, &self.peer, place, values.len()).await?))
+        let shown = station.read(unit, &self.peer, place, values.len()).await;
+        shown.map(|values| Shown::Values(place, values)).map_err(|why| format!("it was set; but {why}"))
     }
 
     fn choose(&mut self, name: &str) -> Result<Shown, String> {

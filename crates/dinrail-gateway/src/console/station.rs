@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use dinrail::proto::error::ReplyError;
 use dinrail::proto::pdu::{Bits, Registers};
 use dinrail::proto::{Request, Response};
 use dinrail::service::{BoxService, Call, Memory, Peer, Reply, Service, Sparse};
-use dinrail::{Area, UnitId};
+use dinrail::{Area, ExceptionCode, UnitId};
 use tokio::time::timeout;
 
 use super::command::Place;
@@ -106,7 +107,7 @@ impl Station {
                 _ => {}
             })
             .await
-            .map_err(refused)?;
+            .map_err(|failed| refused(failed.why))?;
         }
         Ok(values)
     }
@@ -148,7 +149,10 @@ impl Station {
             Request::WriteMultipleRegisters { address, values: Registers::from(values) }
         };
         let name = place.name(address.into());
-        self.ask(unit, peer, &request, |_| {}).await.map_err(|why| format!("{name} was not set: {why}"))
+        self.ask(unit, peer, &request, |_| {}).await.map_err(|Failed { why, is_unknown }| match is_unknown {
+            true => format!("nobody knows whether {name} was set: {why}; read it before you set it again"),
+            false => format!("{name} was not set: {why}"),
+        })
     }
 
     async fn ask(
@@ -157,26 +161,52 @@ impl Station {
         peer: &Peer,
         request: &Request<'_>,
         answered: impl FnOnce(Response<'_>),
-    ) -> Result<(), String> {
-        let pdu = request.encode().map_err(|error| error.to_string())?;
+    ) -> Result<(), Failed> {
+        let pdu = request.encode().map_err(|error| Failed::surely(error.to_string()))?;
         let mut room = [0; PDU];
         let mut call = Call::new(unit, peer, pdu.as_bytes(), &mut room);
         let reply = match self.service.call_now(&mut call) {
             Some(reply) => reply,
-            None => timeout(DEADLINE, self.service.call(call))
-                .await
-                .map_err(|_| format!("no answer within {} s; see where the data comes from", DEADLINE.as_secs()))?,
+            None => timeout(DEADLINE, self.service.call(call)).await.map_err(|_| Failed {
+                why: format!("no answer within {} s; see where the data comes from", DEADLINE.as_secs()),
+                is_unknown: true,
+            })?,
         };
         match reply {
             Reply::Response(written) => {
-                let response =
-                    Response::decode(request, &room[..written.length()]).map_err(|error| error.to_string())?;
-                answered(response);
+                answered(Response::decode(request, &room[..written.length()]).map_err(|error| match error {
+                    ReplyError::Exception(code) => Failed::with(code),
+                    _ => Failed { why: error.to_string(), is_unknown: true },
+                })?);
                 Ok(())
             }
-            Reply::Exception(code) => Err(format!("exception {code}")),
-            Reply::Silent => Err(format!("unit {unit} does not answer")),
+            Reply::Exception(code) => Err(Failed::with(code)),
+            Reply::Silent => Err(Failed { why: format!("unit {unit} does not answer"), is_unknown: true }),
         }
+    }
+}
+
+/// Why something was not read or set.
+struct Failed {
+    why: String,
+    /// It may have been set all the same.
+    is_unknown: bool,
+}
+
+impl Failed {
+    fn surely(why: String) -> Self {
+        Self { why, is_unknown: false }
+    }
+
+    fn with(code: ExceptionCode) -> Self {
+        // A device that failed, goes on by itself, or was not heard of may have done it (AP 7).
+        let is_unknown = matches!(
+            code,
+            ExceptionCode::ServerDeviceFailure
+                | ExceptionCode::Acknowledge
+                | ExceptionCode::GatewayTargetFailedToRespond
+        );
+        Self { why: format!("exception {code}"), is_unknown }
     }
 }
 
@@ -197,7 +227,6 @@ fn ranges(units: &[UnitId]) -> String {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use dinrail::ExceptionCode;
     use dinrail::service::{Read, Write, callbacks};
 
     use super::*;
@@ -243,6 +272,20 @@ mod tests {
         assert_eq!(sparse.value(Area::InputRegister, 5), Some(7));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn who_sets_and_gets_no_answer_in_time_is_not_told_that_nothing_was_set() {
+        let slow = callbacks(
+            |_: Read| async { Ok(vec![0]) },
+            |_: Write| async {
+                std::future::pending::<()>().await;
+                Ok(())
+            },
+        );
+        let set = Station::new(slow).write(UnitId(1), &Peer::default(), place(Area::HoldingRegister, 1), &[1]).await;
+        let error = set.expect_err("no answer");
+        assert!(error.starts_with("nobody knows whether hr:1 was set: no answer within 10 s"), "{error}");
+    }
+
     #[tokio::test]
     async fn s002_13_a_server_without_data_is_written_to_and_says_so_of_its_inputs() {
         let written = Arc::new(Mutex::new(Vec::new()));
@@ -270,6 +313,16 @@ mod tests {
         ] {
             let error = station.write(unit, &peer, at, &values).await.expect_err(part);
             assert!(error.contains(part), "{error}");
+        }
+        // What a device behind a gateway did is not known.
+        for (code, part) in [
+            (ExceptionCode::GatewayTargetFailedToRespond, "nobody knows whether hr:1 was set: exception 0x0b"),
+            (ExceptionCode::ServerDeviceBusy, "hr:1 was not set: exception 0x06"),
+        ] {
+            let far = callbacks(|_: Read| Ok(vec![0]), move |_: Write| Err(code.into()));
+            let error = Station::new(far).write(unit, &peer, place(Area::HoldingRegister, 1), &[1]).await;
+            let error = error.expect_err(part);
+            assert!(error.starts_with(part), "{error}");
         }
         let error = station.check_unit(UnitId(4)).expect_err("not served");
         assert_eq!(error, "unit 4 is not served here: take 1-3, 17");

@@ -1,10 +1,14 @@
 //! The console, as an operator at a socket sees it, and as those see it who should not be there.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use dinrail::server::Manager;
+use dinrail::service::{Failure, Read, Write, callbacks};
+use dinrail::{ExceptionCode, Server};
 use dinrail_gateway::Servers;
-use dinrail_gateway::console::{Console, IDLE, LONGEST_LINE, Listen, MOST_CLIENTS};
+use dinrail_gateway::console::{Console, Desk, IDLE, LONGEST_LINE, Listen, MOST_CLIENTS, Station};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -269,4 +273,21 @@ async fn s002_13_a_reload_changes_what_the_console_sees_and_keeps_its_connection
     console.stop().await;
     assert_eq!(operator.rest().await, "");
     std::net::TcpListener::bind(address).expect("the port is free");
+}
+
+#[tokio::test]
+async fn s002_13_what_was_set_and_cannot_be_read_is_said_to_be_set() {
+    let write_only = || {
+        callbacks(
+            |_: Read| Err::<Vec<u16>, _>(ExceptionCode::IllegalDataAddress.into()),
+            |_: Write| Ok::<(), Failure>(()),
+        )
+    };
+    let manager = Arc::new(Manager::new());
+    manager.add("a", Server::tcp("127.0.0.1:0", write_only())).unwrap();
+    let desk = Desk::new(&manager);
+    desk.put("a", Station::new(write_only()));
+    let console = Console::start(Listen::loopback("127.0.0.1:0").unwrap(), desk).await.unwrap();
+    let said = Operator::connect(console.local_addr()).await.ask("set 1 hr 7 1").await;
+    assert_eq!(said, "error: it was set; but hr:7 cannot be read: exception 0x02 (illegal data address)\n");
 }
