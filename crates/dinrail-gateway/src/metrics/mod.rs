@@ -7,10 +7,12 @@
 //! writes OpenMetrics only, which older scrapers do not know.
 //!
 //! Whoever reaches the address may read: there is no authentication. A scraper can do no more than that: each connection
-//! is answered once, within a time limit, and only so many are answered at once.
+//! is answered once, within a time limit, and only so many are there at once: the oldest makes room for a new one, so that
+//! those who connect and say nothing keep nobody out.
 
 mod text;
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
@@ -28,15 +30,16 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tracing::{debug, warn};
 
 /// Where the figures are.
 const PATH: &str = "/metrics";
-/// Scrapers that are answered at once; others wait for their turn.
+/// Scrapers that are there at once. One more takes the place of the oldest, which had the most time.
 const AT_ONCE: usize = 16;
+/// The longest head of a request, in bytes: those of scrapers have some hundred.
+const HEAD: usize = 16 * 1024;
 /// How long a scraper may take for its request and for reading the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The wait after an error that only time can mend.
@@ -165,29 +168,40 @@ pub fn check_address(address: &str) -> Result<(), String> {
 
 /// Answers scrapers. No error ends it.
 async fn run(listener: TcpListener, watched: Watched) {
-    let turns = Arc::new(Semaphore::new(AT_ONCE));
+    let mut scrapers = JoinSet::new();
+    let mut oldest = VecDeque::new();
     loop {
-        // Nobody closes it.
-        let Ok(turn) = turns.clone().acquire_owned().await else { return };
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = scrapers.join_next() => continue, // gone, and forgotten
+        };
+        match accepted {
             Ok((io, peer)) => {
-                let watched = watched.clone();
-                tokio::spawn(async move {
-                    let answered = http1::Builder::new()
-                        .keep_alive(false)
-                        .timer(TokioTimer::new())
-                        .header_read_timeout(PATIENCE)
-                        .serve_connection(TokioIo::new(io), service_fn(|request| answer(request, &watched)));
-                    match tokio::time::timeout(PATIENCE, answered).await {
-                        Ok(Ok(())) => {}
-                        Ok(Err(error)) => debug!(target: "dinrail::metrics", %peer, %error, "no good request"),
-                        Err(_) => debug!(target: "dinrail::metrics", %peer, "closed: it took longer than {PATIENCE:?}"),
-                    }
-                    drop(turn);
-                });
+                oldest.retain(|scraper: &AbortHandle| !scraper.is_finished());
+                if oldest.len() >= AT_ONCE
+                    && let Some(scraper) = oldest.pop_front()
+                {
+                    scraper.abort();
+                }
+                oldest.push_back(scrapers.spawn(serve(io, peer, watched.clone())));
             }
             Err(error) => accept_failed(&error).await,
         }
+    }
+}
+
+/// Answers a scraper once.
+async fn serve(io: TcpStream, peer: SocketAddr, watched: Watched) {
+    let answered = http1::Builder::new()
+        .keep_alive(false)
+        .max_buf_size(HEAD)
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .serve_connection(TokioIo::new(io), service_fn(|request| answer(request, &watched)));
+    match tokio::time::timeout(PATIENCE, answered).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!(target: "dinrail::metrics", %peer, %error, "no good request"),
+        Err(_) => debug!(target: "dinrail::metrics", %peer, "closed: it took longer than {PATIENCE:?}"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Row S004-14: how servers do, for Prometheus.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use dinrail::proto::{FunctionCode, Request};
 use dinrail_gateway::{NotStarted, Servers};
@@ -114,6 +115,22 @@ async fn s004_14_whatever_is_asked_the_endpoint_goes_on() {
     }
     scrape(&servers).await;
     drop(silent);
+}
+
+/// Those who connect and say nothing must not keep Prometheus waiting: it gives up after ten seconds.
+#[tokio::test]
+async fn s004_14_a_crowd_that_says_nothing_keeps_no_scraper_out() {
+    let servers = start(&("metrics = \"127.0.0.1:0\"\n".to_owned() + &server("a", ""))).await;
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        let mut stream = TcpStream::connect(address(&servers)).await.unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nX: ").await.unwrap();
+        silent.push(stream);
+    }
+    tokio::time::timeout(Duration::from_secs(5), scrape(&servers)).await.expect("before a scraper gives up");
+    // The oldest made room.
+    let ended = tokio::time::timeout(Duration::from_secs(5), silent[0].read(&mut [0; 8])).await.expect("closed by now");
+    assert!(!matches!(ended, Ok(1..)), "{ended:?}");
 }
 
 #[tokio::test]
