@@ -13,7 +13,10 @@ use clap::Parser as _;
 use crate::args::Args;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(message) => return output::show_usage(&message),
+    };
     output::log(args.verbose, args.log_format);
     match command::run(args.command) {
         Ok(()) => ExitCode::SUCCESS,

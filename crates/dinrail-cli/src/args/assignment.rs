@@ -35,7 +35,7 @@ impl FromStr for Assignment {
 }
 
 /// `hr:10:f32` is `hr:10` and `f32`; `40011:f32` is `40011` and `f32`.
-pub(super) fn split_type(place: &str) -> (&str, Option<&str>) {
+pub(crate) fn split_type(place: &str) -> (&str, Option<&str>) {
     let is_number = place.starts_with(|first: char| first.is_ascii_digit());
     let colons_of_reference = if is_number { 0 } else { 1 };
     match place.match_indices(':').nth(colons_of_reference) {

@@ -11,7 +11,7 @@ mod watched;
 
 use clap::{Parser, Subcommand};
 
-pub(crate) use self::assignment::{Assignment, parse};
+pub(crate) use self::assignment::{Assignment, parse, split_type};
 pub(crate) use self::device::{Device, Line};
 pub(crate) use self::notation::{NOTATIONS, Notation};
 pub(crate) use self::ranges::Ranges;

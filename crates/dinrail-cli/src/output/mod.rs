@@ -5,6 +5,7 @@ mod readings;
 mod watched;
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing_subscriber::filter::LevelFilter;
@@ -40,6 +41,21 @@ impl Format {
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| Failure::of_output(&error))
+}
+
+/// Shows what was asked for, help or the version, or what is wrong with the command line; the exit code.
+pub(crate) fn show_usage(message: &clap::Error) -> ExitCode {
+    let code = u8::try_from(message.exit_code()).unwrap_or(u8::MAX).into();
+    let shown = message.print().and_then(|()| io::stdout().flush());
+    match shown.map_err(|error| Failure::of_output(&error)) {
+        Err(failure) if !message.use_stderr() => {
+            if let Some(sentence) = failure.sentence() {
+                complain(sentence);
+            }
+            failure.exit_code().into()
+        }
+        _ => code,
+    }
 }
 
 /// Writes a sentence to standard error. There is nobody left to tell when that fails.

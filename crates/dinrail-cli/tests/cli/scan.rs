@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dinrail::service::{DeviceIdentity, Sparse, Units};
 use dinrail::{Area, Server, Service as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::harness::{Background, dinrail, failure, stdout};
 
@@ -72,6 +73,63 @@ async fn an_interrupted_scan_says_what_it_has_found() {
     assert_eq!(status.code(), Some(130));
     assert!(text.contains("unit 1 answers"), "{text}");
     assert!(text.contains("interrupted; 2 requests in"), "{text}");
+}
+
+/// A device with holding registers 0 to 249, which is gone for good after so many requests.
+async fn goes_away_after(requests: usize) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        drop(listener);
+        for _ in 0..requests {
+            let mut asked = [0; 12];
+            stream.read_exact(&mut asked[..8]).await.expect("a request");
+            let rest = usize::from(asked[5]) - 2;
+            stream.read_exact(&mut asked[8..8 + rest]).await.expect("the rest of it");
+            let (first, count) = (u16::from_be_bytes([asked[8], asked[9]]), u16::from_be_bytes([asked[10], asked[11]]));
+            let mut reply = asked[..8].to_vec();
+            match asked[7] {
+                3 if asked[6] == 1 && first + count <= 250 => {
+                    reply[5] = 3 + 2 * count as u8;
+                    reply.push(2 * count as u8);
+                    reply.resize(9 + 2 * usize::from(count), 0);
+                }
+                function => {
+                    reply[5] = 3;
+                    reply[7] = function | 0x80;
+                    reply.push(if asked[6] == 1 { 1 } else { 0x0B });
+                }
+            }
+            stream.write_all(&reply).await.expect("the client is there");
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_device_that_goes_away_leaves_what_was_found_until_then() {
+    // Units 1 and 2, the identification, and two blocks of the first area.
+    let address = goes_away_after(5).await;
+    let run = dinrail(&["scan", &address, "--units", "1-2", "--areas", "hr", "--json"]).await;
+    assert_eq!(run.code, Some(3), "{run:?}");
+    let report: serde_json::Value = serde_json::from_str(&run.stdout).expect("JSON");
+    assert!(report["error"].as_str().expect("a sentence").starts_with("cannot connect to"), "{report}");
+    assert_eq!((&report["interrupted"], &report["units_asked"]), (&false.into(), &2.into()));
+    let area = &report["units"][0]["areas"]["hr"];
+    assert_eq!((&area["ranges"], &area["given_up"]), (&serde_json::json!([[0, 249]]), &true.into()), "{report}");
+    assert!(run.stderr.starts_with("dinrail: cannot connect to"), "{run:?}");
+
+    // While units are looked for.
+    let address = goes_away_after(2).await;
+    let run = dinrail(&["scan", &address, "--units", "1-9"]).await;
+    assert_eq!(run.code, Some(3), "{run:?}");
+    assert!(run.stdout.contains("unit 1 answers"), "{run:?}");
+    assert!(run.stdout.contains("\nended early: cannot connect to"), "{run:?}");
+
+    // One that was not there to begin with leaves nothing.
+    let run = dinrail(&["scan", "127.0.0.1:1", "--units", "1", "--json"]).await;
+    assert_eq!((run.code, run.stdout.as_str()), (Some(3), ""), "{run:?}");
 }
 
 #[tokio::test]

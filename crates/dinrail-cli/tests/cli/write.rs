@@ -109,9 +109,14 @@ async fn more_than_a_request_carries_is_not_written() {
 #[tokio::test]
 async fn output_that_cannot_be_written_is_told_from_a_refusal() {
     let server = Server::start(&[]).await;
-    for command in
-        [&["write", &server.url, "hr:7", "9"][..], &["read", &server.url, "hr:7", "--json"], &["completions", "bash"]]
-    {
+    for command in [
+        &["write", &server.url, "hr:7", "9"][..],
+        &["read", &server.url, "hr:7", "--json"],
+        &["completions", "bash"],
+        &["--help"],
+        &["read", "-h"],
+        &["--version"],
+    ] {
         let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
         let mut run = tokio::process::Command::new(env!("CARGO_BIN_EXE_dinrail"));
         let run = run.args(command).stdout(full).stderr(std::process::Stdio::piped()).kill_on_drop(true);

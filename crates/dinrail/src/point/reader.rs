@@ -14,6 +14,9 @@ use crate::{Client, Error, ExceptionCode};
 /// A block that the device refuses with 0x02 or 0x03 is asked for in halves until it is known which points can be read
 /// together. That is remembered: the next reading touches no hole. A point that the device does not have is asked for
 /// apart from the others, and its error is its own.
+///
+/// Once such a point answers, the device is no longer what it was, as one that refuses everything until it has started: all
+/// that was learned is then forgotten, and the next reading learns anew. [`forget`](Self::forget) does so at any time.
 #[derive(Clone, Debug)]
 pub struct Reader {
     client: Client,
@@ -74,6 +77,25 @@ impl Reader {
         self.blocks.iter().map(|planned| planned.block)
     }
 
+    /// Forgets what the device has refused: the next reading finds out anew. For a device that has been changed so that it
+    /// gives more at a time, which nothing that it answers tells.
+    pub fn forget(&mut self) {
+        self.unlearn();
+        self.plan();
+    }
+
+    fn unlearn(&mut self) {
+        self.absent.clear();
+        self.limits.cuts.clear();
+    }
+
+    /// Whether a point that the device did not have has been read.
+    fn has_come(&self, values: &[Option<Result<Value, Error>>]) -> bool {
+        let read = |index: usize| matches!(values[index], Some(Ok(_)));
+        let mut points = self.points.iter().enumerate();
+        !self.absent.is_empty() && points.any(|(index, point)| read(index) && self.absent.contains(&point.span()))
+    }
+
     /// Reads all of them once, and answers in their order. As many requests as the client's depth are under way at a time,
     /// so that several readers of one client take turns.
     pub async fn read(&mut self) -> Vec<Result<Value, Error>> {
@@ -108,7 +130,10 @@ impl Reader {
                 }
             }
         }
-        let mut learned = false;
+        let mut learned = self.has_come(&values);
+        if learned {
+            self.unlearn();
+        }
         for index in refused {
             let points = self.blocks[index].points.clone();
             learned |= self.halve(&mut values, points).await;

@@ -194,7 +194,7 @@ impl<S: Service, M: Medium> Server<S, M> {
 
     /// Stops gracefully: stops accepting, lets requests that are being worked on finish for as long as
     /// [`Options::grace`], and closes every connection. Its port is free when this returns. Does nothing when it does
-    /// not run.
+    /// not run. Once it has begun, dropping the future changes nothing but that nobody waits: the limit holds.
     pub async fn stop(&self) -> Report {
         let grace = self.options.grace;
         self.stop_within(grace).await

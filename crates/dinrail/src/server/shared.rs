@@ -445,14 +445,22 @@ impl Shared {
         table.connections.is_empty() && table.listeners == 0
     }
 
-    /// Stops accepting, ends idle connections, and gives the others `grace` to finish.
-    pub(super) async fn stop(&self, grace: Duration) -> Report {
+    /// Stops accepting, ends idle connections, and gives the others `grace` to finish, whether or not somebody goes on
+    /// waiting for it.
+    pub(super) async fn stop(self: &Arc<Self>, grace: Duration) -> Report {
         self.stopping.send_replace(true);
         let entries: Vec<_> = self.table().connections.values().cloned().collect();
-        let all = entries.len();
         for entry in &entries {
             entry.close(false);
         }
+        let all = entries.len();
+        let shared = self.clone();
+        // It has no end but its own, or that of the runtime, with which connections end anyway.
+        tokio::spawn(async move { shared.end_within(grace, all).await }).await.unwrap_or_default()
+    }
+
+    /// Waits until all connections, of which there were so many, have ended; cuts off those that are there after `grace`.
+    async fn end_within(&self, grace: Duration, all: usize) -> Report {
         let mut aborted = 0;
         if tokio::time::timeout(grace, self.until_empty()).await.is_err() {
             let late: Vec<_> = self.table().connections.values().cloned().collect();

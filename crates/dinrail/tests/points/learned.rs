@@ -1,8 +1,8 @@
 //! What a reader learns of a device that has holes and limits of its own: everything that there is to be had is had, the
 //! holes are remembered, and what is left is not far from the best that somebody could do who knows the device.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use dinrail::point::{Point, Reader};
 use dinrail::proto::value::{DataType, Value};
@@ -96,6 +96,54 @@ async fn learn(device: Device, points: &[(u16, u16)]) -> Vec<(usize, usize)> {
         readings.push((asked, refused));
     }
     readings
+}
+
+/// A reader of registers 0 to 9 of a device that can be changed, and how often that was asked.
+async fn reader_of(device: Arc<Mutex<Device>>) -> (Reader, Arc<AtomicUsize>, Server<impl dinrail::Service>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = asked.clone();
+    let service = read_only(move |read: Read| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        device.lock().expect("nothing panics with it").read(&read)
+    });
+    let server = Server::tcp("127.0.0.1:0", service);
+    let client = Client::connect(server.start().await.expect("it starts")).await.expect("it connects");
+    let points = (0..10).map(|address| Point::new("point", Area::HoldingRegister, address));
+    (Reader::new(client, points.collect::<Vec<_>>()), asked, server)
+}
+
+#[tokio::test]
+async fn what_a_device_refused_while_it_started_is_forgotten_when_it_answers() {
+    for there in [0, 0b11_0110_0101] {
+        let whole = Device { there: u64::MAX, longest: 125 };
+        let device = Arc::new(Mutex::new(Device { there, ..whole }));
+        let (mut reader, asked, _server) = reader_of(device.clone()).await;
+        for _ in 0..3 {
+            let absent = reader.read().await.iter().filter(|value| value.is_err()).count();
+            assert_eq!(absent, 10 - there.count_ones() as usize);
+        }
+        *device.lock().expect("nothing panics with it") = whole;
+        assert!(reader.read().await.iter().all(Result::is_ok));
+        asked.store(0, Ordering::Relaxed);
+        assert!(reader.read().await.iter().all(Result::is_ok));
+        assert_eq!(asked.load(Ordering::Relaxed), 1, "one block, as before");
+    }
+}
+
+#[tokio::test]
+async fn what_was_learned_can_be_forgotten() {
+    let whole = Device { there: u64::MAX, longest: 125 };
+    let device = Arc::new(Mutex::new(Device { longest: 3, ..whole }));
+    let (mut reader, _, _server) = reader_of(device.clone()).await;
+    for _ in 0..3 {
+        assert!(reader.read().await.iter().all(Result::is_ok));
+    }
+    *device.lock().expect("nothing panics with it") = whole;
+    assert!(reader.read().await.iter().all(Result::is_ok));
+    assert!(reader.blocks().count() > 1, "no answer tells that it gives more at a time");
+    reader.forget();
+    assert_eq!(reader.blocks().count(), 1);
+    assert!(reader.read().await.iter().all(Result::is_ok));
 }
 
 proptest! {

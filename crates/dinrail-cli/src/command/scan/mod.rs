@@ -22,7 +22,7 @@ use crate::output;
 ///
 /// Nothing is written: units are found by reading one holding register, and whoever answers is there, with an exception as
 /// well. Then each unit's areas are read in large blocks, and in ever smaller ones where a block is refused. Ctrl-C ends
-/// it with a report of what was found so far.
+/// it with a report of what was found so far, and so does a device that goes away, with exit code 3.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, verbatim_doc_comment)]
 #[command(mut_arg("timeout", |timeout| timeout.default_value("300ms")))]
@@ -76,14 +76,13 @@ impl Scan {
             () = stop.requested() => Err(Failure::Interrupted),
         };
         report.seconds = start.elapsed().as_secs_f64();
-        report.interrupted = result.is_err();
-        match result {
-            Ok(()) | Err(Failure::Interrupted) => {
-                output::print(&if self.json { report.to_json() } else { report.to_text() })?;
-                result
-            }
-            Err(failure) => Err(failure),
+        report.interrupted = matches!(result, Err(Failure::Interrupted));
+        report.error = result.as_ref().err().and_then(Failure::sentence).map(str::to_owned);
+        // Where nobody was there to begin with, there is nothing to report.
+        if report.error.is_none() || report.requests > 0 {
+            output::print(&if self.json { report.to_json() } else { report.to_text() })?;
         }
+        result
     }
 
     fn check(&self) -> Result<(), Failure> {
@@ -143,20 +142,28 @@ impl Scan {
             unit.identify(&objects);
         }
         for area in &self.areas {
-            let found = self.search(client, unit.unit, *area, requests).await?;
+            let (found, ended) = self.search(client, unit.unit, *area, requests).await;
             unit.areas.push(found);
+            ended?;
         }
         Ok(())
     }
 
-    async fn search(&self, client: &Client, unit: u8, area: Area, requests: &mut u64) -> Result<AreaReport, Failure> {
+    /// What is found, also when the device goes away meanwhile.
+    async fn search(
+        &self,
+        client: &Client,
+        unit: u8,
+        area: Area,
+        requests: &mut u64,
+    ) -> (AreaReport, Result<(), Failure>) {
         let is_bits = matches!(area, Area::Coil | Area::DiscreteInput);
         let longest = if is_bits { self.block * 16 } else { self.block };
         let mut search = Search::new(self.addresses.iter(), longest);
         let asked = self.addresses.numbers().count() as u64;
         let bar = bar(asked);
         bar.set_message(format!("unit {unit}, {}", report::name(area)));
-        let (mut unanswered, mut refusal) = (0, None);
+        let (mut unanswered, mut refusal, mut ended) = (0, None, Ok(()));
         while let Some(block) = search.next() {
             *requests += 1;
             match read(client, area, block).await {
@@ -177,20 +184,24 @@ impl Scan {
                     }
                     continue;
                 }
-                Err(error) => return Err(Failure::Unreachable(error.to_string())),
+                Err(error) => {
+                    ended = Err(Failure::Unreachable(error.to_string()));
+                    break;
+                }
             }
             unanswered = 0;
             bar.set_position(search.decided());
         }
         bar.finish_and_clear();
-        Ok(AreaReport {
+        let report = AreaReport {
             area,
             asked,
             refusal,
             unanswered: search.unanswered_count(),
-            given_up: unanswered == PATIENCE,
+            given_up: unanswered == PATIENCE || ended.is_err(),
             found: search.into_found(),
-        })
+        };
+        (report, ended)
     }
 }
 

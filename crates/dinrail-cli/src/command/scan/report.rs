@@ -19,6 +19,8 @@ pub(super) struct Report {
     pub(super) requests: u64,
     pub(super) seconds: f64,
     pub(super) interrupted: bool,
+    /// Why it ended before its end, if not by Ctrl-C.
+    pub(super) error: Option<String>,
 }
 
 /// One unit that answers.
@@ -37,7 +39,7 @@ pub(super) struct AreaReport {
     /// The first exception, if there was one.
     pub(super) refusal: Option<ExceptionCode>,
     pub(super) unanswered: u32,
-    /// The unit fell silent, and the rest of the area was not asked for.
+    /// The unit fell silent or the device went away, and the rest of the area was not asked for.
     pub(super) given_up: bool,
 }
 
@@ -63,7 +65,8 @@ impl UnitReport {
 
 impl Report {
     pub(super) fn new(url: String) -> Self {
-        Self { url, asked_units: 0, units: Vec::new(), any_unit: false, requests: 0, seconds: 0.0, interrupted: false }
+        let (units, any_unit, interrupted, error) = (Vec::new(), false, false, None);
+        Self { url, asked_units: 0, units, any_unit, requests: 0, seconds: 0.0, interrupted, error }
     }
 
     /// Whether every unit that was asked for has answered, and those were many.
@@ -86,8 +89,12 @@ impl Report {
         for unit in &self.units {
             unit.write(&mut text);
         }
-        let interrupted = if self.interrupted { "interrupted; " } else { "" };
-        let _ = writeln!(text, "\n{interrupted}{} requests in {:.1} s", self.requests, self.seconds);
+        let early = match &self.error {
+            Some(error) => format!("ended early: {error}\n"),
+            None if self.interrupted => "interrupted; ".to_owned(),
+            None => String::new(),
+        };
+        let _ = writeln!(text, "\n{early}{} requests in {:.1} s", self.requests, self.seconds);
         text
     }
 
@@ -95,6 +102,7 @@ impl Report {
         let report = json!({
             "url": self.url,
             "interrupted": self.interrupted,
+            "error": self.error,
             "requests": self.requests,
             "seconds": self.seconds,
             "units_asked": self.asked_units,

@@ -9,7 +9,7 @@ use dinrail::proto::value::Order;
 use tracing::debug;
 
 use self::plan::Plan;
-use crate::args::{Device, NOTATIONS, Notation, Reference};
+use crate::args::{Device, NOTATIONS, Notation, Reference, split_type};
 use crate::failure::Failure;
 use crate::output;
 
@@ -25,11 +25,11 @@ pub(crate) struct Write {
     device: Device,
 
     /// The first address: co:0, hr:0 or a number such as 40001.
-    #[arg(value_name = "AREA:ADDR")]
+    #[arg(value_name = "AREA:ADDR", value_parser = parse_start)]
     start: Reference,
 
     /// Numbers, also with 0x, 0o or 0b in front; for coils and bits on, off, true, false, 1 or 0.
-    #[arg(value_name = "VALUE", required = true, allow_negative_numbers = true)]
+    #[arg(value_name = "VALUE", allow_negative_numbers = true, required = true)]
     values: Vec<String>,
 
     /// What registers hold, u16 unless given; the types are listed below.
@@ -58,6 +58,23 @@ Examples:
   dinrail write plc hr:8 --type i16 -- -5               what begins with a minus may stand behind --
   dinrail write plc hr:3 on --type bit:4                bit 4 of a register; the others stay as they are
   dinrail write plc hr:0 42 --verify || echo \"exit code $?\"";
+
+/// The first address; who writes `hr:0=1`, as `serve --set` takes it, is told how it is written here.
+fn parse_start(text: &str) -> Result<Reference, String> {
+    text.parse().map_err(|error| as_write(text).unwrap_or(error))
+}
+
+fn as_write(text: &str) -> Option<String> {
+    let (place, values) = text.split_once('=')?;
+    let (place, name) = split_type(place);
+    let start: Reference = place.parse().ok()?;
+    let (values, option) = match name {
+        Some(text) if text.starts_with("str") => (format!("'{values}'"), format!(" --type {text}")),
+        Some(name) => (values.replace(',', " "), format!(" --type {name}")),
+        None => (values.replace(',', " "), String::new()),
+    };
+    Some(format!("the equals sign is for serve --set: write {start} {values}{option}"))
+}
 
 impl Write {
     pub(crate) async fn run(self) -> Result<(), Failure> {
