@@ -213,6 +213,27 @@ mod tests {
             })
     }
 
+    /// Every setting that there is stands in the guide, in a row of its own with an example that can be read.
+    #[cfg(feature = "serial")]
+    #[test]
+    fn the_guide_has_every_setting() {
+        let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guide/transports.md"));
+        let guide = guide.expect("the guide is there");
+        let rows = guide.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+        let examples: Vec<(&str, &str)> = rows.filter(|(example, _)| example.contains('=')).collect();
+        for (scheme, of) in [("tcp://plc", "TCP"), ("udp://plc", "UDP"), ("rtu:///dev/ttyUSB0", "serial ports")] {
+            let examples =
+                examples.iter().filter(|(_, whose)| whose.split(" | ").next().is_some_and(|w| w.contains(of)));
+            let examples: Vec<&str> = examples.map(|(example, _)| *example).collect();
+            let url = format!("{scheme}?{}", examples.join("&"));
+            reparsed(&url);
+            let unknown = format!("{scheme}?x=1").parse::<Endpoint>().expect_err("no setting").to_string();
+            let (_, known) = unknown.split_once("there are ").expect("they are listed");
+            let named: Vec<&str> = examples.iter().filter_map(|example| Some(example.split_once('=')?.0)).collect();
+            assert_eq!(named.join(", "), known, "{scheme}");
+        }
+    }
+
     proptest! {
         #[cfg(feature = "serial")]
         #[test]
