@@ -21,7 +21,7 @@ use crate::pdu::{ExceptionCode, FunctionCode, Pdu, Request, Response};
 /// let mut connection = Connection::new(Framing::Rtu, UnitId(2).into());
 /// let mut diagnostics = Diagnostics::new();
 /// let mut window = [0x02, 0x0B, 0x40, 0xE7]; // FC 11, get comm event counter, from unit 2
-/// let mut out = [0; Framing::Rtu.max_adu()];
+/// let mut out = [0; 256];
 ///
 /// diagnostics.govern(&mut connection);
 /// let event = connection.handle_input(&mut window);
