@@ -6,7 +6,8 @@ serving_log=$(mktemp)
 
 # serving COMMAND...: starts a server that says "listening on ...ADDRESS", and sets `address` to its host and port.
 serving() {
-    "$@" </dev/null >"$serving_log" 2>&1 &
+    : >"$serving_log" # here and now: the address of the server before it must not be found
+    "$@" </dev/null >>"$serving_log" 2>&1 &
     servers+=($!)
     for _ in $(seq 100); do
         address=$(sed -n 's/^listening on \(tcp:\/\/\)\{0,1\}//p' "$serving_log")
