@@ -253,3 +253,29 @@ async fn s004_10_a_peer_knows_the_server_that_it_asked() {
     let names: Vec<_> = tell.try_iter().collect();
     assert_eq!(names, vec![Some("plc".into()); 3]);
 }
+
+/// Counting goes off and on again, and what came meanwhile is answered only then: nobody knows how long that took, and it
+/// is not the time since the last request that was counted.
+#[tokio::test]
+async fn what_came_while_nobody_counted_has_no_time() {
+    let metrics = Metrics::new();
+    let options = Options::default().with_metrics(metrics.clone());
+    let (mut client, io) = tokio::io::duplex(4096);
+    tokio::spawn(dinrail::server::serve_stream(io, Peer::default(), Memory::new(), options));
+    let read = [0, 0, 0, 0, 0, 6, 1, 3, 0, 0, 0, 125];
+    let mut replies = vec![0; 300 * 259];
+    client.write_all(&read).await.expect("sent");
+    client.read_exact(&mut replies[..259]).await.expect("an answer");
+    assert_eq!(metrics.measured().durations.iter().sum::<u64>(), 1);
+
+    let ago = Duration::from_secs(1);
+    std::thread::sleep(ago); // it is the age of the first request that is at stake
+    metrics.set_counting(false);
+    // More replies than are gathered at once, and than the peer takes.
+    client.write_all(&read.repeat(300)).await.expect("sent");
+    client.read_exact(&mut replies[..1]).await.expect("the first of them");
+    metrics.set_counting(true);
+    client.read_exact(&mut replies[1..]).await.expect("the others");
+    let sum = metrics.measured().duration_sum;
+    assert!(sum < ago, "{sum:?}");
+}

@@ -137,7 +137,7 @@ impl Scratch {
                 None => match catch_unwind(AssertUnwindSafe(|| self.answer_batch(line, service))) {
                     Ok(stopped) => {
                         if line.known.shared.is_watched() {
-                            self.tell_answered(line);
+                            self.tell_answered(line, stopped);
                         }
                         stopped
                     }
@@ -226,12 +226,16 @@ impl Scratch {
 
     /// Tells of replies that are about to be sent, and counts how long they took.
     #[cold]
-    fn tell_answered(&mut self, line: &Line<impl Stream>) {
+    fn tell_answered(&mut self, line: &Line<impl Stream>, stopped: Stopped) {
         let shared = &line.known.shared;
         if let Some((counts, came)) = shared.counts().zip(self.came) {
             let answered = self.requests.saturating_sub(self.timed);
             counts.took(answered, came.elapsed());
             self.timed = self.requests;
+        }
+        if !matches!(stopped, Stopped::NoRoom) {
+            // What comes next may come while nobody counts, and be answered when somebody does.
+            self.came = None;
         }
         if self.end > 0 {
             shared.tell_sending(line.known.entry.peer(), &self.output[..self.end]);
