@@ -57,7 +57,7 @@ pub(crate) struct Scan {
 
 const EXAMPLES: &str = "\
 Examples:
-  dinrail scan rtu:///dev/ttyUSB0?baud=9600                  a serial line
+  dinrail scan 'rtu:///dev/ttyUSB0?baud=9600'                a serial line
   dinrail scan 192.168.0.17 --units 1 --addresses 0-9999     one unit, more of it
   dinrail scan rtu+tcp://gateway:4001 --units-only           who is there behind a device server?
   dinrail scan plc --areas hr,ir --json > plc.json";

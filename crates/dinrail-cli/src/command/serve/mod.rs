@@ -169,7 +169,7 @@ Examples:
   dinrail serve                                     zeros, on tcp://127.0.0.1:5020
   dinrail serve --demo                              values that move
   dinrail serve --listen 0.0.0.0:502 --unit 17      one unit, for everybody on the network
-  dinrail serve --listen rtu:///dev/ttyUSB0?baud=9600 --unit 2
+  dinrail serve --listen 'rtu:///dev/ttyUSB0?baud=9600' --unit 2
   dinrail serve --listen udp://127.0.0.1:5020
   dinrail serve --listen tls://0.0.0.0 --cert server.pem --key server.key --client-ca ca.pem --rules rules.toml
   dinrail serve --config plant.toml                 many servers, as a file says; see docs/guide/many-servers.md

@@ -35,7 +35,7 @@ pub(super) struct Secure {
     client_auth: Auth,
 
     /// Refuse what these rules do not allow, on any URL; see docs/guide/security.md.
-    #[arg(long, value_name = "FILE.toml", help_heading = "Options")]
+    #[arg(long, value_name = "FILE.toml", help_heading = None::<&str>)]
     rules: Option<PathBuf>,
 }
 

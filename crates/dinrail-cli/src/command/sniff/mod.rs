@@ -66,7 +66,7 @@ pub(crate) struct Sniff {
 
 const AFTER_HELP: &str = "\
 Examples:
-  dinrail sniff rtu:///dev/ttyUSB0?baud=9600&parity=none
+  dinrail sniff 'rtu:///dev/ttyUSB0?baud=9600&parity=none'
   dinrail sniff plant.pcapng --unit 17 --area hr
   dinrail sniff plant.pcap --port 502,5020 --json
   tcpdump -i eth0 -U -w - port 502 | dinrail sniff -
