@@ -13,6 +13,9 @@ impl Instant {
     /// The start of the caller's clock.
     pub const ZERO: Self = Self(0);
 
+    /// Later than any moment that comes.
+    pub const NEVER: Self = Self(u64::MAX);
+
     /// The moment `micros` microseconds after the start of the caller's clock.
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros)

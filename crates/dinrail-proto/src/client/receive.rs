@@ -41,8 +41,11 @@ impl<const N: usize> Connection<N> {
         if !awaited || !self.plain || matches!(request, Request::Custom { .. }) {
             return None;
         }
-        let (header, pdu) = bytes.split_first_chunk()?;
-        let fits = pdu.len() <= MAX_PDU && *header == mbap_header(slot.transaction, slot.unit, pdu.len());
+        let (&header, pdu) = bytes.split_first_chunk()?;
+        // Held against each other as numbers, in one step.
+        let number = |[a, b, c, d, e, f, g]: [u8; 7]| u64::from_be_bytes([0, a, b, c, d, e, f, g]);
+        let expected = mbap_header(slot.transaction, slot.unit, pdu.len());
+        let fits = pdu.len() <= MAX_PDU && number(header) == number(expected);
         if !fits || Response::decode(request, pdu).is_err() {
             return None;
         }

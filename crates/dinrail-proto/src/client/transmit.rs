@@ -33,14 +33,15 @@ impl<const N: usize> Connection<N> {
 
     /// The short way of a call that has the line for itself: starts it and puts its frame into `out`, as
     /// [`start_request`](Self::start_request) and [`poll_transmit`](Self::poll_transmit) do one after the other. The number
-    /// is that of the frame's bytes.
+    /// is that of the frame's bytes. A call without a time at which it is sent, `now`, has no deadline before
+    /// [`sent_at`](Self::sent_at) tells it.
     ///
     /// `None`: nothing has happened, and those two say why. So it is while there is any other call, on other framings than
     /// TCP, and when `out` has no room for the frame.
     #[inline]
     pub fn start_alone(
         &mut self,
-        now: Instant,
+        now: Option<Instant>,
         unit: UnitId,
         request: &Request<'_>,
         timeout: Duration,
@@ -66,7 +67,7 @@ impl<const N: usize> Connection<N> {
         slot.unit = unit;
         slot.transaction = transaction;
         slot.timeout = timeout;
-        slot.deadline = now + timeout;
+        slot.deadline = now.map_or(Instant::NEVER, |now| now + timeout);
         slot.mismatch = None;
         self.used = 1;
         self.open = 1;
@@ -74,7 +75,7 @@ impl<const N: usize> Connection<N> {
         Some((CallId { slot: 0, generation: slot.generation }, length))
     }
 
-    /// It turns out that the call was sent only at `at`: its time counts from then. Nothing, if it has ended.
+    /// The call was sent at `at`, it turns out: its time counts from then. Nothing, if it has ended.
     pub fn sent_at(&mut self, call: CallId, at: Instant) {
         let slot = self.slots.get_mut(call.index()).filter(|slot| slot.generation == call.generation);
         if let Some(slot) = slot.filter(|slot| slot.stage == Stage::Open) {

@@ -330,11 +330,15 @@ impl<'a> Request<'a> {
         match (*self, out.first_chunk_mut()) {
             (Self::Read { area, address, count }, Some(room)) => {
                 check_range(address, count.into(), area.max_read().into())?;
-                let ([a1, a2], [c1, c2]) = (address.to_be_bytes(), count.to_be_bytes());
-                *room = [FunctionCode::reading(area).code(), a1, a2, c1, c2];
+                // In one word: whoever reads the bytes at once need not wait for several writes.
+                let function = FunctionCode::reading(area).code();
+                let word = (function as u64) << 32 | (address as u64) << 16 | count as u64;
+                let [_, _, _, bytes @ ..] = word.to_be_bytes();
+                *room = bytes;
                 Ok(room.len())
             }
-            _ => self.encode_other(out),
+            // A copy, made only here: a read need not lie in memory.
+            (other, _) => other.encode_other(out),
         }
     }
 

@@ -126,7 +126,8 @@ impl<'a> Response<'a> {
             Request::Read { area, count, .. } if pdu.first() == Some(&FunctionCode::reading(area).code()) => {
                 Self::decode_read(area, count.into(), pdu).ok_or(ReplyError::Length { received: pdu.len() })
             }
-            _ => Self::decode_other(request, pdu),
+            // A copy, made only here: a read need not lie in memory.
+            other => Self::decode_other(&other, pdu),
         }
     }
 

@@ -55,11 +55,11 @@ fn a_call_that_is_alone_may_take_the_short_way() {
     let request = Request::Read { area: Area::HoldingRegister, address: 0x10, count: 1 };
     let mut out = [0; 260];
     let (call, length) =
-        connection.start_alone(at(0), UNIT, &request, TIMEOUT, &mut out).expect("nothing else is there");
+        connection.start_alone(Some(at(0)), UNIT, &request, TIMEOUT, &mut out).expect("nothing else is there");
     assert_eq!(out[..length], [0, 1, 0, 0, 0, 6, 7, 3, 0, 0x10, 0, 1]);
     assert_eq!(connection.poll_transmit(at(0), &mut [0; 260]), None, "it has been sent");
     assert_eq!(connection.poll_timeout(), Some(at(1000)));
-    assert_eq!(connection.start_alone(at(0), UNIT, &request, TIMEOUT, &mut out), None, "there is another");
+    assert_eq!(connection.start_alone(Some(at(0)), UNIT, &request, TIMEOUT, &mut out), None, "there is another");
     let good = [0, 1, 0, 0, 0, 5, 7, 3, 2, 0xAB, 0xCD];
     let with = |at: usize, byte: u8| {
         let mut bytes = good.to_vec();
@@ -77,10 +77,10 @@ fn a_call_that_is_alone_may_take_the_short_way() {
     assert_eq!(connection.room(), 4);
     assert_eq!(connection.response_in(call, &request, &good), None, "it is over");
     let illegal = Request::Read { area: Area::HoldingRegister, address: 0, count: 126 };
-    assert_eq!(connection.start_alone(at(0), UNIT, &illegal, TIMEOUT, &mut out), None);
-    assert_eq!(connection.start_alone(at(0), UNIT, &request, TIMEOUT, &mut out[..11]), None, "too little room");
+    assert_eq!(connection.start_alone(Some(at(0)), UNIT, &illegal, TIMEOUT, &mut out), None);
+    assert_eq!(connection.start_alone(Some(at(0)), UNIT, &request, TIMEOUT, &mut out[..11]), None, "too little room");
     let custom = Request::Custom { function: FunctionCode::DIAGNOSTICS, data: &[0, 4, 0, 0] };
-    assert_eq!(connection.start_alone(at(0), UNIT, &custom, TIMEOUT, &mut out), None, "nobody answers this");
+    assert_eq!(connection.start_alone(Some(at(0)), UNIT, &custom, TIMEOUT, &mut out), None, "nobody answers this");
     assert_eq!(connection.room(), 4, "none was started");
 }
 
@@ -89,7 +89,7 @@ fn a_call_may_turn_out_to_have_been_sent_later() {
     let mut connection = connection::<4>(1);
     let request = Request::Read { area: Area::HoldingRegister, address: 0x10, count: 1 };
     let (call, _) =
-        connection.start_alone(at(0), UNIT, &request, TIMEOUT, &mut [0; 260]).expect("nothing else is there");
+        connection.start_alone(Some(at(0)), UNIT, &request, TIMEOUT, &mut [0; 260]).expect("nothing else is there");
     connection.sent_at(call, at(30));
     assert_eq!(connection.poll_timeout(), Some(at(1030)));
     connection.handle_timeout(at(1029));
@@ -98,6 +98,13 @@ fn a_call_may_turn_out_to_have_been_sent_later() {
     assert_eq!(connection.take(call), Some(Outcome::Failed(Failure::Timeout { mismatch: None })));
     connection.sent_at(call, at(2000));
     assert_eq!(connection.poll_timeout(), None, "it is over");
+
+    let (call, _) =
+        connection.start_alone(None, UNIT, &request, TIMEOUT, &mut [0; 260]).expect("nothing else is there");
+    connection.handle_timeout(at(1_000_000));
+    assert_eq!(connection.take(call), None, "nobody has said yet when it was sent");
+    connection.sent_at(call, at(2000));
+    assert_eq!(connection.poll_timeout(), Some(at(3000)));
 }
 
 #[test]

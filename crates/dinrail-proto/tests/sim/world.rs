@@ -248,7 +248,7 @@ impl World {
             && let Ok(request) = Request::decode(call.request.as_bytes())
         {
             let mut out = [0; 260];
-            let alone = self.client.start_alone(self.instant(), call.unit, &request, call.timeout, &mut out);
+            let alone = self.client.start_alone(Some(self.instant()), call.unit, &request, call.timeout, &mut out);
             if let Some((id, length)) = alone {
                 self.open.insert(id, number);
                 return self.transmit(&out[..length]);

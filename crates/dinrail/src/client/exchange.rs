@@ -31,15 +31,17 @@ pub(super) struct Exchange<'c, A, F> {
     forwarded: bool,
     tries: u32,
     stage: Stage,
-    /// Of a call whose retries have a deadline, and of one that is tried again.
-    bound: Option<Box<Bound>>,
+    /// Of a call that is tried again, has a deadline, or waits for its turn. Kept apart: most calls are none of these.
+    aside: Option<Box<Aside>>,
 }
 
-/// What is to be known of all tries of a call.
+/// What few calls need.
 #[derive(Default)]
-struct Bound {
-    /// When it is over, whatever is tried still.
+struct Aside {
+    /// When the call is over, whatever is tried still.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// Until it is tried, or tried again.
+    pause: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
     /// What the tries so far ended with.
     last: Option<Error>,
 }
@@ -118,14 +120,16 @@ impl Ask for Read {
     }
 }
 
+// Nothing in it is to be dropped, which spares every call a look.
+#[derive(Clone, Copy)]
 enum Stage {
     /// Of a client with a deadline or a limit: what they need is not there yet.
     Unprepared,
     New,
     Queued(Ticket),
     Started(CallId),
-    /// Until it is tried, or tried again.
-    Paused(Pin<Box<dyn Future<Output = ()> + Send + Sync>>),
+    /// Until the pause is over.
+    Paused,
     Ended,
 }
 
@@ -153,9 +157,10 @@ impl<T, A: Ask, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Future 
                 Stage::Started(call) => {
                     let mut core = this.client.shared.lock();
                     let take = |response: &[u8]| (this.take)(&asked, Some(response));
-                    if let Some(taken) = core.read_alone(cx, call, request, take) {
+                    let polled = core.read_alone(cx, call, request, take);
+                    if polled.is_ready() {
                         this.stage = Stage::Ended;
-                        return Poll::Ready(taken);
+                        return polled;
                     }
                 }
                 _ => {}
@@ -170,7 +175,7 @@ impl<'c, T, A: Ask, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exc
     #[inline]
     pub(super) fn new(client: &'c Client, request: A, take: F) -> Self {
         let stage = if client.is_plain { Stage::New } else { Stage::Unprepared };
-        Self { client, unit: client.unit, request, take, forwarded: false, tries: 1, stage, bound: None }
+        Self { client, unit: client.unit, request, take, forwarded: false, tries: 1, stage, aside: None }
     }
 
     /// The request is another's: it goes to that one's unit, and is not repeated if it writes.
@@ -184,18 +189,23 @@ impl<'c, T, A: Ask, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exc
     #[inline(never)] // so that the short way stays short
     fn poll_among_others(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
         let polled = self.poll_tries(cx);
-        if polled.is_pending() && self.bound.is_some() { self.poll_bound(cx) } else { polled }
+        if polled.is_pending() && self.aside.is_some() { self.poll_deadline(cx) } else { polled }
     }
 
     fn poll_tries(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
         loop {
-            match &mut self.stage {
+            match self.stage {
                 Stage::Unprepared => {
                     self.prepare();
                     continue;
                 }
-                Stage::Paused(pause) => {
-                    ready!(pause.as_mut().poll(cx));
+                Stage::Paused => {
+                    if let Some(aside) = &mut self.aside
+                        && let Some(pause) = &mut aside.pause
+                    {
+                        ready!(pause.as_mut().poll(cx));
+                        aside.pause = None;
+                    }
                     self.stage = Stage::New;
                 }
                 _ => {}
@@ -209,23 +219,29 @@ impl<'c, T, A: Ask, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exc
 
     #[cold]
     fn prepare(&mut self) {
-        let deadline = self.client.retry.deadline.map(|deadline| Box::pin(tokio::time::sleep(deadline)));
-        self.bound = deadline.map(|deadline| Box::new(Bound { deadline: Some(deadline), last: None }));
-        self.stage = match &self.client.limit {
-            Some(limit) => Stage::Paused(Box::pin(limit.clone().into_turn())),
-            None => Stage::New,
-        };
+        let deadline = self.client.rest.retry.deadline.map(|deadline| Box::pin(tokio::time::sleep(deadline)));
+        self.aside = Some(Box::new(Aside { deadline, ..Aside::default() }));
+        self.stage = Stage::New;
+        if let Some(limit) = &self.client.rest.limit {
+            self.pause(limit.clone().into_turn());
+        }
+    }
+
+    #[cold]
+    fn pause(&mut self, pause: impl Future<Output = ()> + Send + Sync + 'static) {
+        self.aside.get_or_insert_default().pause = Some(Box::pin(pause));
+        self.stage = Stage::Paused;
     }
 
     /// A call that is not over yet is over when its deadline is.
     #[cold]
-    fn poll_bound(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
-        let Some(bound) = &mut self.bound else { return Poll::Pending };
-        let Some(deadline) = &mut bound.deadline else { return Poll::Pending };
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Error>> {
+        let Some(aside) = &mut self.aside else { return Poll::Pending };
+        let Some(deadline) = &mut aside.deadline else { return Poll::Pending };
         ready!(deadline.as_mut().poll(cx));
-        let last = bound.last.take();
+        let last = aside.last.take();
         let mut core = self.client.shared.lock();
-        let after = self.client.retry.deadline.unwrap_or_default();
+        let after = self.client.rest.retry.deadline.unwrap_or_default();
         let overdue = match (&self.stage, self.request.asked().function()) {
             (Stage::Started(call), Some(function)) if !core.connection.is_unsent(*call) => {
                 let may_write = self.request.asked().may_write();
@@ -245,7 +261,7 @@ impl<'c, T, A: Ask, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exc
             Stage::Queued(ticket) => self.poll_queued(core, cx, ticket),
             Stage::Started(call) => self.poll_started(core, cx, call),
             // Polled again after it was ready: against the contract of futures.
-            Stage::Unprepared | Stage::Paused(_) | Stage::Ended => Poll::Pending,
+            Stage::Unprepared | Stage::Paused | Stage::Ended => Poll::Pending,
         };
         if polled.is_ready() {
             self.stage = Stage::Ended;
@@ -258,9 +274,10 @@ impl<'c, T, A: Ask, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exc
     /// Tries again after a while, or passes the error on.
     #[cold]
     fn pause_after(&mut self, error: Error) -> Result<(), Error> {
-        let retry = Retry { writes: self.client.retry.writes && !self.forwarded, ..self.client.retry };
+        let retry = self.client.rest.retry;
+        let retry = Retry { writes: retry.writes && !self.forwarded, ..retry };
         let again = retry.after(self.tries, self.request.asked().is_read(), &error);
-        let before = self.bound.as_mut().and_then(|bound| bound.last.take());
+        let before = self.aside.as_mut().and_then(|aside| aside.last.take());
         let error = match before.filter(Error::outcome_unknown) {
             // That nothing came of this try says nothing about the one before it.
             Some(before) if self.request.asked().may_write() && nothing_was_done(&error) => before,
@@ -269,14 +286,14 @@ impl<'c, T, A: Ask, F: FnMut(&Asked<'_>, Option<&[u8]>) -> Result<T, Error>> Exc
         match again {
             Some(wait) => {
                 self.tries += 1;
-                let limit = self.client.limit.clone();
-                self.stage = Stage::Paused(Box::pin(async move {
+                let limit = self.client.rest.limit.clone();
+                self.pause(async move {
                     tokio::time::sleep(wait).await;
                     if let Some(limit) = limit {
                         limit.turn().await;
                     }
-                }));
-                self.bound.get_or_insert_default().last = Some(error);
+                });
+                self.aside.get_or_insert_default().last = Some(error);
                 Ok(())
             }
             None => Err(error),
@@ -437,10 +454,17 @@ impl<A: Ask, F> Exchange<'_, A, F> {
 }
 
 impl<A, F> Exchange<'_, A, F> {
+    #[cold]
+    #[inline(never)] // so that the drop of a call that is over is short
+    fn abandon(&mut self) {
+        let client = self.client;
+        self.give_up(&mut client.shared.lock());
+    }
+
     /// Leaves the queue, or a call that was sent to its fate.
     fn give_up(&mut self, core: &mut Core) {
         match std::mem::replace(&mut self.stage, Stage::Ended) {
-            Stage::Unprepared | Stage::New | Stage::Paused(_) | Stage::Ended => {}
+            Stage::Unprepared | Stage::New | Stage::Paused | Stage::Ended => {}
             Stage::Queued(ticket) => {
                 core.queue.leave(ticket);
                 core.grant();
@@ -457,8 +481,7 @@ impl<A, F> Drop for Exchange<'_, A, F> {
     #[inline]
     fn drop(&mut self) {
         if matches!(self.stage, Stage::Queued(_) | Stage::Started(_)) {
-            let client = self.client;
-            self.give_up(&mut client.shared.lock());
+            self.abandon();
         }
     }
 }

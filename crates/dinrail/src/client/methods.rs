@@ -10,10 +10,11 @@ use crate::proto::pdu::{Area, Bits, Registers};
 use crate::proto::{Request, Response};
 
 /// Reading and writing. Addresses are 0-based, as on the wire.
+// Reads return the exchange itself: an `async fn` around it costs every call a state more to go through.
 impl Client {
     /// Reads 1 to 2000 coils (FC 1).
-    pub async fn read_coils(&self, address: u16, count: u16) -> Result<Vec<bool>, Error> {
-        self.read_bits(Area::Coil, address, count, |bits| bits.iter().collect()).await
+    pub fn read_coils(&self, address: u16, count: u16) -> impl Future<Output = Result<Vec<bool>, Error>> {
+        self.read_bits(Area::Coil, address, count, |bits| bits.iter().collect())
     }
 
     /// Reads as many coils as `values` holds (FC 1), without allocating.
@@ -22,8 +23,8 @@ impl Client {
     }
 
     /// Reads 1 to 2000 discrete inputs (FC 2).
-    pub async fn read_discrete_inputs(&self, address: u16, count: u16) -> Result<Vec<bool>, Error> {
-        self.read_bits(Area::DiscreteInput, address, count, |bits| bits.iter().collect()).await
+    pub fn read_discrete_inputs(&self, address: u16, count: u16) -> impl Future<Output = Result<Vec<bool>, Error>> {
+        self.read_bits(Area::DiscreteInput, address, count, |bits| bits.iter().collect())
     }
 
     /// Reads as many discrete inputs as `values` holds (FC 2), without allocating.
@@ -32,8 +33,8 @@ impl Client {
     }
 
     /// Reads 1 to 125 holding registers (FC 3).
-    pub async fn read_holding_registers(&self, address: u16, count: u16) -> Result<Vec<u16>, Error> {
-        self.read(Area::HoldingRegister, address, count, values).await
+    pub fn read_holding_registers(&self, address: u16, count: u16) -> impl Future<Output = Result<Vec<u16>, Error>> {
+        self.read(Area::HoldingRegister, address, count, values)
     }
 
     /// Reads as many holding registers as `values` holds (FC 3), without allocating.
@@ -42,8 +43,8 @@ impl Client {
     }
 
     /// Reads 1 to 125 input registers (FC 4).
-    pub async fn read_input_registers(&self, address: u16, count: u16) -> Result<Vec<u16>, Error> {
-        self.read(Area::InputRegister, address, count, values).await
+    pub fn read_input_registers(&self, address: u16, count: u16) -> impl Future<Output = Result<Vec<u16>, Error>> {
+        self.read(Area::InputRegister, address, count, values)
     }
 
     /// Reads as many input registers as `values` holds (FC 4), without allocating.

@@ -61,10 +61,16 @@ pub struct Client {
     unit: UnitId,
     /// Whether calls need nothing before they are sent: neither a deadline of their retries nor a turn.
     is_plain: bool,
-    retry: Retry,
-    framing: Framing,
     /// Counts the handles.
     _handle: Arc<Handle>,
+    rest: Arc<Rest>,
+}
+
+/// What few calls look at. It is shared, so that a handle is small and a clone of it cheap.
+#[derive(Clone)]
+struct Rest {
+    retry: Retry,
+    framing: Framing,
     limit: Option<RateLimit>,
     /// How many requests may be unanswered at a time.
     depth: usize,
@@ -163,18 +169,24 @@ impl Client {
 
     fn new(peer: Arc<str>, core: Core, framing: Framing, options: &Options) -> (Self, Arc<Shared>) {
         let shared = Arc::new(Shared::new(peer, core));
+        let depth = if framing.has_transactions() { options.depth.clamp(1, MAX_DEPTH) } else { 1 };
         let client = Self {
             shared: shared.clone(),
-            framing,
-            _handle: Arc::new(Handle(shared.clone())),
-            unit: options.unit,
             timeout: options.timeout,
+            unit: options.unit,
             is_plain: options.retry.deadline.is_none(),
-            retry: options.retry,
-            limit: None,
-            depth: if framing.has_transactions() { options.depth.clamp(1, MAX_DEPTH) } else { 1 },
+            _handle: Arc::new(Handle(shared.clone())),
+            rest: Arc::new(Rest { retry: options.retry, framing, limit: None, depth }),
         };
         (client, shared)
+    }
+
+    /// This handle after a `change`.
+    fn with_rest(mut self, change: impl FnOnce(&mut Rest)) -> Self {
+        let rest = Arc::make_mut(&mut self.rest);
+        change(rest);
+        self.is_plain = rest.retry.deadline.is_none() && rest.limit.is_none();
+        self
     }
 
     /// A handle on the same connection whose calls go to `unit`; which unit this handle's go to says
@@ -193,15 +205,14 @@ impl Client {
     /// A handle on the same connection with other retries.
     #[must_use]
     pub fn with_retry(&self, retry: Retry) -> Self {
-        let is_plain = retry.deadline.is_none() && self.limit.is_none();
-        Self { retry, is_plain, ..self.clone() }
+        self.clone().with_rest(|rest| rest.retry = retry)
     }
 
     /// A handle on the same connection that sends its requests, repeated ones among them, no faster than `limit` says. A
     /// call waits for its turn; its timeout begins when it is sent.
     #[must_use]
     pub fn with_rate_limit(&self, limit: RateLimit) -> Self {
-        Self { limit: Some(limit), is_plain: false, ..self.clone() }
+        self.clone().with_rest(|rest| rest.limit = Some(limit))
     }
 
     /// The unit that this handle's calls go to.
@@ -221,7 +232,7 @@ impl Client {
 
     /// How frames are laid on the line.
     pub fn framing(&self) -> Framing {
-        self.framing
+        self.rest.framing
     }
 
     /// Whether there is a connection, as far as is known. One that the peer has closed is noticed at the next call, or
@@ -239,7 +250,7 @@ impl Client {
 
     /// How many requests may be unanswered at a time.
     pub(crate) fn depth(&self) -> usize {
-        self.depth
+        self.rest.depth
     }
 
     /// Whether there are other handles on the connection.

@@ -21,30 +21,30 @@ const LONGEST: Duration = Duration::from_millis(250);
 // In this order in memory: what every call touches stands first.
 #[repr(C)]
 pub(super) struct Pace {
-    /// When it ticks, while calls are quick.
-    next: Option<Instant>,
-    /// Calls with a shorter timeout cannot go by the ticks.
+    /// Calls with a shorter timeout cannot go by the ticks; none can while there are no ticks.
     least_timeout: Duration,
-    /// The last call that took the next tick for its time.
+    /// The last call that left its time to the next tick.
     ahead: Option<CallId>,
     /// Microseconds from tick to tick; [`LONGEST`] at most.
     period: u32,
+    /// When it ticks, while calls are quick.
+    next: Option<Instant>,
     /// When the last call that looked at the clock did.
     looked: Instant,
 }
 
 impl Pace {
     pub(super) const fn new() -> Self {
-        Self { next: None, least_timeout: Duration::ZERO, ahead: None, period: 0, looked: Instant::ZERO }
+        Self { least_timeout: Duration::MAX, ahead: None, period: 0, next: None, looked: Instant::ZERO }
     }
 
-    /// The time at which a call is sent, if it need not look at the clock.
+    /// Whether a call need not look at the clock when it is sent.
     #[inline]
-    pub(super) fn tick_for(&self, timeout: Duration) -> Option<Instant> {
-        self.next.filter(|_| timeout >= self.least_timeout)
+    pub(super) fn ticks_for(&self, timeout: Duration) -> bool {
+        timeout >= self.least_timeout
     }
 
-    /// The call took the next tick for its time.
+    /// The call leaves it to the next tick to say when it was sent.
     #[inline]
     pub(super) fn goes_ahead(&mut self, call: CallId) {
         self.ahead = Some(call);
@@ -72,6 +72,9 @@ impl Pace {
         self.next.filter(|at| *at <= now)?;
         let ahead = self.ahead.take();
         self.next = ahead.map(|_| now + Duration::from_micros(self.period.into()));
+        if self.next.is_none() {
+            self.least_timeout = Duration::MAX;
+        }
         ahead
     }
 }
@@ -103,15 +106,15 @@ mod tests {
         pace.looked_at_clock(at(1100), TIMEOUT);
         assert_eq!(pace.next(), None, "no quicker than a tick");
         pace.looked_at_clock(at(1199), TIMEOUT);
-        assert_eq!((pace.next(), pace.tick_for(TIMEOUT)), (Some(at(1299)), Some(at(1299))));
-        assert_eq!(pace.tick_for(TIMEOUT - Duration::from_millis(1)), None, "it would be given up too late");
+        assert_eq!((pace.next(), pace.ticks_for(TIMEOUT)), (Some(at(1299)), true));
+        assert!(!pace.ticks_for(TIMEOUT - Duration::from_millis(1)), "it would be given up too late");
         let call = a_call();
         pace.goes_ahead(call);
         assert_eq!(pace.tick(at(1298)), None);
         assert_eq!(pace.tick(at(1310)), Some(call), "the timer was late");
         assert_eq!(pace.next(), Some(at(1410)));
         assert_eq!(pace.tick(at(1410)), None);
-        assert_eq!(pace.next(), None, "no call since");
+        assert_eq!((pace.next(), pace.ticks_for(TIMEOUT)), (None, false), "no call since");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::ReadBuf;
@@ -40,8 +40,7 @@ impl Core {
         if !is_silent {
             return None;
         }
-        let tick = self.pace.tick_for(timeout);
-        let now = tick.unwrap_or_else(|| self.now());
+        let now = if self.pace.ticks_for(timeout) { None } else { Some(self.now()) };
         // As in `read_alone`: the stack is at hand.
         let mut short = [0; SHORT];
         let is_short = matches!(request, Request::Read { .. });
@@ -49,10 +48,9 @@ impl Core {
         let (call, length) = self.connection.start_alone(now, unit, request, timeout, out)?;
         self.enter_sent(call, cx.waker());
         self.pump = Pump::Caller(call);
-        if tick.is_some() {
-            self.pace.goes_ahead(call);
-        } else {
-            self.look_at_clock(now, timeout);
+        match now {
+            None => self.pace.goes_ahead(call),
+            Some(now) => self.looked_at_clock(now, timeout),
         }
         let frame = if is_short { &short[..length] } else { &self.output[..length] };
         let written = match &self.link {
@@ -74,17 +72,14 @@ impl Core {
     fn is_silent(&mut self, cx: &mut Context<'_>) -> bool {
         let mut bytes = [const { MaybeUninit::uninit() }; ROOM];
         let mut buffer = ReadBuf::uninit(&mut bytes);
-        match self.link.fill(cx, &mut buffer) {
-            Poll::Ready(came) => {
-                self.take_unexpected(came, buffer.filled());
-                false
-            }
-            Poll::Pending => true,
-        }
+        let Link::Up(stream) = &mut self.link else { return false };
+        let Poll::Ready(read) = stream.poll_read(cx, &mut buffer) else { return true };
+        self.take_unexpected(read, buffer.filled());
+        false
     }
 
     #[cold]
-    fn look_at_clock(&mut self, now: Instant, timeout: Duration) {
+    fn looked_at_clock(&mut self, now: Instant, timeout: Duration) {
         self.pace.looked_at_clock(now, timeout);
         let deadline = now + timeout;
         // The next tick may be further away than a short timeout.
@@ -102,16 +97,17 @@ impl Core {
 
     /// Takes what has come though nobody awaited it, or what is not what was awaited, or the end of the stream.
     #[cold]
-    fn take_unexpected(&mut self, came: Result<(), Option<io::Error>>, bytes: &[u8]) {
+    fn take_unexpected(&mut self, read: io::Result<()>, bytes: &[u8]) {
         let now = self.now();
         self.input[..bytes.len()].copy_from_slice(bytes);
+        let came = if bytes.is_empty() { read.map_err(Some).and(Err(None)) } else { Ok(()) };
         if let Err(failure) = came.and_then(|()| self.take_in(bytes.len(), now)) {
             self.lose(failure, now);
         }
     }
 
     /// Reads for the call that has been [sent alone](Self::send_alone) and pumps, and has `take` make something of its
-    /// response where it lies; with that the call is over. `None` when it does not pump any more, or when something else
+    /// response where it lies; with that the call is over. Not ready when it does not pump any more, or when something else
     /// has come, or nothing.
     #[inline]
     pub(in crate::client) fn read_alone<T>(
@@ -120,26 +116,27 @@ impl Core {
         call: CallId,
         request: &Request<'_>,
         take: impl FnOnce(&[u8]) -> T,
-    ) -> Option<T> {
+    ) -> Poll<T> {
         if self.pump != Pump::Caller(call) || self.is_serial || self.filled > 0 {
-            return None;
+            return Poll::Pending;
         }
+        let Link::Up(stream) = &mut self.link else { return Poll::Pending };
         // The stack is in the processor's cache, and the input of this client among a hundred is not.
         let mut bytes = [const { MaybeUninit::uninit() }; ROOM];
         let mut buffer = ReadBuf::uninit(&mut bytes);
-        let came = match self.link.fill(cx, &mut buffer) {
-            Poll::Ready(came) => came,
-            Poll::Pending => return None,
-        };
-        if let Some(response) = self.connection.response_in(call, request, buffer.filled()) {
-            let taken = take(response);
-            self.heard = true;
-            debug_assert!(self.connection.is_idle() && self.queue.is_empty(), "a call that pumps is the only one");
-            self.first.call = None;
-            self.pump = Pump::Nobody;
-            return Some(taken);
+        if let Err(error) = ready!(stream.poll_read(cx, &mut buffer)) {
+            self.take_unexpected(Err(error), &[]);
+            return Poll::Pending;
         }
-        self.take_unexpected(came, buffer.filled());
-        None
+        let Some(response) = self.connection.response_in(call, request, buffer.filled()) else {
+            self.take_unexpected(Ok(()), buffer.filled());
+            return Poll::Pending;
+        };
+        self.heard = true;
+        debug_assert!(self.connection.is_idle() && self.queue.is_empty(), "a call that pumps is the only one");
+        self.first.call = None;
+        self.pump = Pump::Nobody;
+        // Last, so that it is made where the caller wants it.
+        Poll::Ready(take(response))
     }
 }
