@@ -90,7 +90,7 @@ async fn no_answer_in_time_is_3() {
     let start = Instant::now();
     let complaint = failure(3, &["read", &silent, "hr:0", "--timeout", "100ms"]).await;
     assert!(complaint.contains("no answer") && complaint.contains("100ms"), "{complaint}");
-    assert!(start.elapsed() < Duration::from_secs(5));
+    assert!(start.elapsed() < Duration::from_secs(60));
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use tracing::{debug, info};
 use super::core::{Core, Link, Pump, Shared};
 use super::io::Io;
 use super::{Backoff, Options};
+use crate::proto::Instant;
 use crate::timer::Timer;
 use crate::transport::{Burst, Connect};
 
@@ -45,7 +46,7 @@ pub(super) async fn run<C: Connect>(shared: Arc<Shared>, connector: C, options: 
             }
         } else {
             let since = tokio::time::Instant::now();
-            poll_fn(|cx| poll_up(shared, cx, &mut timer)).await;
+            drive(shared, &mut timer).await;
             // One that nobody has used for a while and that the peer then closes is as good as any. And where nothing is
             // sent to connect, the next one costs the peer nothing before it is used.
             let useful = since.elapsed() >= BRIEF || connector.burst() == Burst::EachRead || shared.lock().has_heard();
@@ -68,7 +69,7 @@ pub(super) async fn run<C: Connect>(shared: Arc<Shared>, connector: C, options: 
 pub(super) async fn run_once(shared: Arc<Shared>) {
     let guard = CloseOnDrop(shared);
     let mut timer = Timer::coarse();
-    poll_fn(|cx| poll_up(&guard.0, cx, &mut timer)).await;
+    drive(&guard.0, &mut timer).await;
     give_up(&guard.0);
 }
 
@@ -185,21 +186,46 @@ async fn while_down<F: Future>(shared: &Shared, timer: &mut Timer, done: F) -> O
     .await
 }
 
-/// Drives a connection; ready when it has ended.
-fn poll_up(shared: &Shared, cx: &mut Context<'_>, timer: &mut Timer) -> Poll<()> {
+/// What is to happen next with a connection.
+enum Next {
+    /// It has ended.
+    End,
+    /// Something was due at this time.
+    Look(Instant),
+}
+
+/// Drives a connection until it has ended.
+///
+/// A process that did not run for a while finds replies that came meanwhile and deadlines that have passed. Sockets are
+/// only known to have something once the runtime has asked the system, and it does that before it comes back to a task
+/// that has yielded. So nothing is given up that was not looked for after its time.
+async fn drive(shared: &Shared, timer: &mut Timer) {
+    let mut looked = None;
+    while let Next::Look(due) = poll_fn(|cx| poll_up(shared, cx, timer, looked.take())).await {
+        tokio::task::yield_now().await;
+        looked = Some(due);
+    }
+}
+
+/// Drives a connection. What was due at `looked` may be given up.
+fn poll_up(shared: &Shared, cx: &mut Context<'_>, timer: &mut Timer, mut looked: Option<Instant>) -> Poll<Next> {
     let mut core = shared.lock();
     core.driver.clone_from(cx.waker());
     core.driver_woken = false;
     loop {
         if !matches!(core.link, Link::Up(_)) {
-            return Poll::Ready(());
+            return Poll::Ready(Next::End);
         }
-        let ended = poll_once(&mut core, cx);
+        let polled = poll_once(&mut core, cx, looked.take());
         core.wake_callers();
-        if let Err(failure) = ended {
-            let now = core.now();
-            core.lose(failure, now);
-            return Poll::Ready(());
+        match polled {
+            Ok(None) => {}
+            Ok(Some(due)) => return Poll::Ready(Next::Look(due)),
+            Err(failure) => {
+                let now = core.now();
+                core.lose(failure, now);
+                return Poll::Ready(Next::End);
+            }
         }
         // Only ever set to an earlier time, or when it has fired: not once a call.
         let next = core.next_deadline().filter(|at| core.armed.is_none_or(|armed| armed > *at));
@@ -212,13 +238,19 @@ fn poll_up(shared: &Shared, cx: &mut Context<'_>, timer: &mut Timer) -> Poll<()>
     }
 }
 
-fn poll_once(core: &mut Core, cx: &mut Context<'_>) -> Result<(), Option<std::io::Error>> {
+/// Says when it is if something is due that has to be looked for once more.
+fn poll_once(
+    core: &mut Core,
+    cx: &mut Context<'_>,
+    looked: Option<Instant>,
+) -> Result<Option<Instant>, Option<std::io::Error>> {
     let now = core.now();
     if core.armed.is_some_and(|at| at <= now) {
         core.armed = None;
     }
     core.tick(now);
-    let due = core.next_deadline().is_some_and(|at| at <= now);
+    let is_due = |core: &Core| core.next_deadline().is_some_and(|at| at <= now);
+    let due = is_due(core);
     let elsewhere = match core.pump {
         Pump::Driver => false,
         Pump::Caller(_) => true,
@@ -226,14 +258,17 @@ fn poll_once(core: &mut Core, cx: &mut Context<'_>) -> Result<(), Option<std::io
         Pump::Nobody => core.pace.next().is_some(),
     };
     if elsewhere && !due {
-        return Ok(());
+        return Ok(None);
     }
     core.pump = Pump::Driver;
     // Before calls are given up: their replies may be in the stream already.
     core.pump(cx, now, None)?;
     if due {
-        core.handle_timeout(now)?;
+        if looked.is_none() && is_due(core) {
+            return Ok(Some(now));
+        }
+        core.handle_timeout(looked.unwrap_or(now))?;
         core.pump(cx, now, None)?;
     }
-    Ok(())
+    Ok(None)
 }

@@ -6,6 +6,7 @@ mod examples;
 mod fake;
 mod functions;
 mod gateway;
+mod held_up;
 mod jobs;
 mod many;
 mod pacing;

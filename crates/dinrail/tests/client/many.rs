@@ -225,7 +225,7 @@ async fn it_can_be_used_from_many_threads() {
         tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("a runtime");
     let work = runtime.spawn(async move {
         for depth in [1usize, 16] {
-            let options = Options::default().with_depth(depth);
+            let options = Options::default().with_depth(depth).with_timeout(Duration::from_secs(60));
             let client = Client::connect_with(dinrail::transport::Tcp::new(address), options).await.expect("a server");
             let mut calls = tokio::task::JoinSet::new();
             for task in 0..20u16 {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use dinrail::Client;
 use dinrail::client::Options;
 use dinrail::proto::{Adu, Framing, UnitId};
+use dinrail::transport::{Burst, Connect};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::Instant;
 
@@ -36,6 +37,52 @@ async fn a_call_over_rtu() {
     };
     let (read, ()) = tokio::join!(client.read_holding_registers(7, 1), server);
     assert_eq!(read.expect("an answer"), [0xABCD]);
+}
+
+/// A line whose frames end by silence, as a port's do, in the runtime's time.
+struct Port(std::sync::Mutex<Option<DuplexStream>>);
+
+impl std::fmt::Display for Port {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a port")
+    }
+}
+
+impl Connect for Port {
+    type Stream = DuplexStream;
+
+    async fn connect(&self) -> std::io::Result<DuplexStream> {
+        self.0.lock().expect("nobody panics").take().ok_or_else(|| std::io::ErrorKind::NotConnected.into())
+    }
+
+    fn framing(&self) -> Framing {
+        Framing::Rtu
+    }
+
+    fn burst(&self) -> Burst {
+        Burst::Silence(Duration::from_millis(2))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_may_come_in_pieces_with_pauses_as_usb_adapters_make_them() {
+    let (ours, mut line) = tokio::io::duplex(1024);
+    let port = Port(std::sync::Mutex::new(Some(ours)));
+    let client = Client::connect_with(port, Options::default()).await.expect("a connection");
+    let reply = frame(1, &[3, 2, 0xAB, 0xCD]);
+    for pause in [3, 6, 45].map(Duration::from_millis) {
+        for cut in 1..reply.len() {
+            let device = async {
+                asked(&mut line).await;
+                line.write_all(&reply[..cut]).await.expect("a client");
+                tokio::time::sleep(pause).await;
+                line.write_all(&reply[cut..]).await.expect("a client");
+            };
+            let (read, ()) = tokio::join!(client.read_holding_registers(7, 1), device);
+            assert_eq!(read.expect("an answer"), [0xABCD], "cut at {cut}, for {pause:?}");
+        }
+    }
+    assert_eq!(client.stats().noise, 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -68,6 +68,20 @@ async fn s001_10_foreign_units_and_bad_checksums_are_met_with_silence() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn s001_11_a_frame_may_come_in_pieces_with_pauses_as_usb_adapters_make_them() {
+    let mut line = rtu_line(memory(), server::Options::default().with_units([2])).await;
+    let request = rtu(&[2, 3, 0, 0, 0, 2]);
+    for pause in [3, 6, 45].map(Duration::from_millis) {
+        for cut in 1..request.len() {
+            line.write_all(&request[..cut]).await.expect("it is sent");
+            tokio::time::sleep(pause).await;
+            line.write_all(&request[cut..]).await.expect("it is sent");
+            assert_eq!(answer(&mut line).await, rtu(&[2, 3, 4, 1, 2, 3, 4]), "cut at {cut}, for {pause:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn functions_of_unknown_length_and_parts_of_frames_hold_up_a_stream_for_a_moment_only() {
     let (mut ours, theirs) = tokio::io::duplex(4096);
     let options = server::Options::default().with_framing(Framing::Rtu);

@@ -147,7 +147,7 @@ impl Place {
 
 fn options() -> Options {
     let at_once = Backoff::new(Duration::from_millis(10), Duration::from_millis(50));
-    Options::default().with_timeout(Duration::from_secs(5)).with_reconnect(at_once).with_custom_lengths(LENGTHS)
+    Options::default().with_timeout(Duration::from_secs(20)).with_reconnect(at_once).with_custom_lengths(LENGTHS)
 }
 
 fn runtime() -> tokio::runtime::Runtime {

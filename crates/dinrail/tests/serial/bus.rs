@@ -15,9 +15,10 @@ use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use tokio::sync::mpsc as heard;
 
 /// Longer than anything here takes, unless it never happens.
-pub(crate) const LONG: Duration = Duration::from_secs(10);
-/// How long nothing must come before it is taken that nothing will.
-pub(crate) const QUIET: Duration = Duration::from_millis(150);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+/// How long nothing must come before it is taken that nothing will. Where a loaded machine is slower than that, the next
+/// answer is found to be another.
+const QUIET: Duration = Duration::from_millis(150);
 
 /// How a bus treats what is said on it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -94,8 +95,16 @@ impl Bus {
         bytes
     }
 
-    /// Says something and returns everything that ports say then.
-    pub(crate) async fn ask(&mut self, bytes: &[u8]) -> Vec<u8> {
+    /// Says something and returns the next `count` bytes that ports say, and what has come behind them by then.
+    pub(crate) async fn ask(&mut self, bytes: &[u8], count: usize) -> Vec<u8> {
+        self.say(bytes);
+        let mut heard = self.hear(count).await;
+        heard.extend(std::iter::from_fn(|| self.heard.try_recv().ok()));
+        heard
+    }
+
+    /// Says what is for nobody, and returns everything that ports say all the same.
+    pub(crate) async fn tell(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.say(bytes);
         self.hear_all().await
     }

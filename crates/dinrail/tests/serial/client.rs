@@ -7,13 +7,13 @@ use dinrail::proto::Framing;
 use dinrail::transport::{Endpoint, Serial, Tap, Trace};
 use dinrail::{Server, blocking, server};
 
-use crate::bus::{Bus, Manner, frame, rtu};
+use crate::bus::{Bus, LONG, Manner, frame, rtu};
 use crate::server::memory;
 
 const READ: [u8; 5] = [3, 0, 7, 0, 1];
 
 fn options() -> Options {
-    Options::default().with_unit(2).with_timeout(Duration::from_millis(400))
+    Options::default().with_unit(2).with_timeout(LONG)
 }
 
 async fn client(bus: &Bus, framing: Framing) -> Client {
@@ -38,25 +38,6 @@ async fn s003_3_a_call_over_a_port() {
     }
 }
 
-#[tokio::test]
-async fn a_reply_may_come_in_pieces_with_pauses_as_usb_adapters_make_them() {
-    let mut bus = Bus::new(1);
-    let client = client(&bus, Framing::Rtu).await;
-    let reply = rtu(2, &[3, 2, 0xAB, 0xCD]);
-    for cut in 1..reply.len() {
-        let device = async {
-            bus.hear(8).await;
-            bus.say(&reply[..cut]);
-            // What an adapter does, no synchronisation. t3.5 is 2 ms here.
-            tokio::time::sleep(Duration::from_millis(6)).await;
-            bus.say(&reply[cut..]);
-        };
-        let (read, ()) = tokio::join!(client.read_holding_registers(7, 1), device);
-        assert_eq!(read.expect("an answer"), [0xABCD], "cut at {cut}");
-    }
-    assert_eq!(client.stats().noise, 0);
-}
-
 /// What comes back of a write looks as its reply does.
 #[tokio::test]
 async fn the_echo_of_a_line_is_no_answer_whoever_names_the_port() {
@@ -69,7 +50,8 @@ async fn the_echo_of_a_line_is_no_answer_whoever_names_the_port() {
             true => Client::connect_with(Tap::new(port, Trace::new()), options()).await,
         };
         let client = client.expect("the port opens");
-        let error = client.write_register(1, 2).await.expect_err("there is no device");
+        let hasty = client.with_timeout(Duration::from_millis(200));
+        let error = hasty.write_register(1, 2).await.expect_err("there is no device");
         assert!(error.is_timeout(), "{error}");
         assert_eq!(bus.hear(8).await, rtu(2, &[6, 0, 1, 0, 2]));
         let device = async {
@@ -94,25 +76,24 @@ async fn noise_before_a_reply_costs_a_moment() {
     assert_eq!(read.expect("an answer"), [0xABCD]);
 }
 
+/// How long a unit is left alone is a matter of virtual time, where its reply is late by exactly as much as it should be.
 #[tokio::test]
 async fn a_late_reply_is_never_the_next_calls() {
     let mut bus = Bus::new(1);
-    let client = client(&bus, Framing::Rtu).await.with_timeout(Duration::from_millis(100));
+    let port = Serial::rtu(bus.port(0));
+    let client = Client::connect_with(port, options().with_quarantine(LONG)).await.expect("the port opens");
     for round in 0..3u8 {
+        let hasty = client.with_timeout(Duration::from_millis(100));
+        assert!(hasty.read_holding_registers(1, 1).await.expect_err("no answer in time").is_timeout());
+        assert_eq!(bus.hear(8).await, rtu(2, &[3, 0, 1, 0, 1]));
         let device = async {
-            assert_eq!(bus.hear(8).await, rtu(2, &[3, 0, 1, 0, 1]));
-            let next = tokio::time::timeout(Duration::from_millis(130), bus.hear(1)).await;
-            assert!(next.is_err(), "the unit is left alone while its reply may come");
+            assert_eq!(bus.hear_all().await, [], "the unit is left alone while its reply may come");
             bus.say(&rtu(2, &[3, 2, 0, round]));
             assert_eq!(bus.hear(8).await, rtu(2, &[3, 0, 2, 0, 1]));
             bus.say(&rtu(2, &[3, 2, 1, round]));
         };
-        let calls = async {
-            assert!(client.read_holding_registers(1, 1).await.expect_err("no answer in time").is_timeout());
-            let long = client.with_timeout(Duration::from_secs(5));
-            assert_eq!(long.read_holding_registers(2, 1).await.expect("an answer"), [256 + u16::from(round)]);
-        };
-        tokio::join!(calls, device);
+        let (read, ()) = tokio::join!(client.read_holding_registers(2, 1), device);
+        assert_eq!(read.expect("an answer"), [256 + u16::from(round)]);
     }
     assert_eq!(client.stats().late, 3);
 }

@@ -87,7 +87,8 @@ async fn every_intact_request_is_answered_and_no_other() {
     let mut random = Random(0x2545_F491_4F6C_DD1D);
     let (mut asked, mut damaged, mut foreign, mut noise) = (0u64, 0u64, 0u64, 0u64);
     let end = Instant::now() + Duration::from_secs(seconds);
-    while Instant::now() < end {
+    // A loaded machine gets through less.
+    while Instant::now() < end || asked <= 10 * seconds {
         let (request, reply) = exchange(&mut random);
         match random.below(10) {
             // Somebody else's exchange. What is on the line is not paced by anybody's answer, but by silence.
@@ -112,7 +113,7 @@ async fn every_intact_request_is_answered_and_no_other() {
                 if random.corrupt(&mut frame) {
                     bus.say(&frame);
                     let expected = rtu(OURS, &reply);
-                    let answer = tokio::time::timeout(LONG / 2, bus.hear(expected.len())).await;
+                    let answer = tokio::time::timeout(LONG, bus.hear(expected.len())).await;
                     let answer = answer.unwrap_or_else(|_| panic!("no answer to {frame:02x?}, exchange {asked}"));
                     assert_eq!(answer, expected, "to {frame:02x?}, exchange {asked}");
                     asked += 1;
@@ -126,7 +127,6 @@ async fn every_intact_request_is_answered_and_no_other() {
     }
     assert_eq!(bus.hear_all().await, [], "nothing else was answered");
     assert_eq!(server.statistics().requests, asked, "nothing else was executed");
-    assert!(asked > 10 * seconds, "{asked} requests");
     #[expect(clippy::print_stdout, reason = "what a long run came to")]
     {
         println!(

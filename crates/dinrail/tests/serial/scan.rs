@@ -7,7 +7,7 @@ use dinrail::service::Units;
 use dinrail::transport::Serial;
 use dinrail::{Error, Server};
 
-use crate::bus::Bus;
+use crate::bus::{Bus, LONG};
 use crate::server::memory;
 
 async fn scan(present: &[u8], last: u8) -> Vec<Result<Vec<u16>, Error>> {
@@ -19,7 +19,10 @@ async fn scan(present: &[u8], last: u8) -> Vec<Result<Vec<u16>, Error>> {
     let client = Client::connect_with(Serial::rtu(bus.port(0)), options).await.expect("the port opens");
     let mut found = Vec::new();
     for unit in 1..=last {
-        found.push(client.unit(unit).read_holding_registers(0, 1).await);
+        // Who is there has as long as a loaded machine may take.
+        let one = client.unit(unit);
+        let one = if present.contains(&unit) { one.with_timeout(LONG) } else { one };
+        found.push(one.read_holding_registers(0, 1).await);
     }
     assert!(client.is_connected(), "silence is no reason to give up a port");
     found

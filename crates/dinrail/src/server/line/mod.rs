@@ -12,7 +12,7 @@ mod tests;
 mod wire;
 
 use std::future::poll_fn;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::task::coop::consume_budget;
@@ -364,25 +364,40 @@ impl<'a, T: Stream, S: Service> Driver<'a, T, S> {
     }
 
     /// Waits for more bytes; `false` when the time came first.
+    ///
+    /// A process that did not run for a while finds the time passed and bytes that came before: once the runtime has asked
+    /// the system, which it does before it comes back to a task that has yielded.
     async fn fill(&mut self, until: Option<Instant>) -> Result<bool, End> {
         if let Some(at) = until {
             self.timer.reset(at);
         }
-        poll_fn(|cx| match self.line.poll_fill(cx, Scratch::take(), &[]) {
-            Poll::Ready(Ok(scratch)) => {
-                self.take(scratch.rest());
-                scratch.give_back();
-                Poll::Ready(Ok(true))
-            }
-            Poll::Ready(Err(End::Closed(_))) => Poll::Ready(Err(End::Closed(self.window.len()))),
-            Poll::Ready(Err(end)) => Poll::Ready(Err(end)),
-            Poll::Pending if until.is_some() => {
-                ready!(self.timer.poll(cx));
-                Poll::Ready(Ok(false))
-            }
+        let came = poll_fn(|cx| match self.poll_fill(cx) {
+            Poll::Ready(filled) => Poll::Ready(filled.map(|()| true)),
+            Poll::Pending if until.is_some() => self.timer.poll(cx).map(|()| Ok(false)),
             Poll::Pending => Poll::Pending,
+        });
+        if came.await? {
+            return Ok(true);
+        }
+        tokio::task::yield_now().await;
+        poll_fn(|cx| match self.poll_fill(cx) {
+            Poll::Ready(filled) => Poll::Ready(filled.map(|()| true)),
+            Poll::Pending => Poll::Ready(Ok(false)),
         })
         .await
+    }
+
+    /// Ready when more bytes have come.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        Poll::Ready(match ready!(self.line.poll_fill(cx, Scratch::take(), &[])) {
+            Ok(scratch) => {
+                self.take(scratch.rest());
+                scratch.give_back();
+                Ok(())
+            }
+            Err(End::Closed(_)) => Err(End::Closed(self.window.len())),
+            Err(end) => Err(end),
+        })
     }
 
     /// Takes bytes that came, but for those that the line repeats.
