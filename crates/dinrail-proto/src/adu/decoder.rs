@@ -179,7 +179,7 @@ impl Decoder {
 
     /// Whether a pause of a stream, whose pieces come when they come, may end the frame that begins `bytes`. Not where nothing
     /// but its length says where a frame ends, and that is known: the rest of a bare PDU, taken for one of its own, could
-    /// ask for anything. A framing of one's own says by [`Decoded::Incomplete`] at the end that it waits.
+    /// ask for anything. Of framings of one's own nobody knows what else they have: a pause ends what is a frame by then.
     ///
     /// It may change the bytes, as [`decode`](Self::decode) does.
     pub fn may_pause_end(&self, bytes: &mut [u8]) -> bool {
@@ -194,7 +194,7 @@ impl Decoder {
             }
             Framing::Custom(framer) => {
                 let reading = Reading { side: self.side, at_end: true, custom: self.custom };
-                !matches!(framer.decode(bytes, &reading), Decoded::Incomplete)
+                matches!(framer.decode(bytes, &reading), Decoded::Frame { .. })
             }
             _ => true,
         }

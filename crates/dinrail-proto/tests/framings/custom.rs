@@ -299,3 +299,16 @@ fn a_framing_may_ask_for_lengths() {
     receive(&mut client, at(1), &[3, 0x81, 2]);
     assert_eq!(client.take(call), Some(Outcome::Exception(ExceptionCode::IllegalDataAddress)));
 }
+
+/// The rest of a frame that a pause had cut would be read as one of its own, where no checksum says that it is none.
+#[test]
+fn a_pause_ends_only_what_the_rest_of_cannot_be_taken_for_a_frame() {
+    let ends = |framing, bytes: &[u8]| Decoder::new(framing, Side::Requests).may_pause_end(&mut bytes.to_vec());
+    assert!(!ends(IN_TURN, &[0, 6, 17, 16, 0]) && !ends(SHARED, &[0]));
+    for part in [&[16][..], &[16, 0, 0, 0, 3], &[16, 0, 0, 0, 3, 6, 1], &[3, 0]] {
+        assert!(!ends(Framing::Pdu, part), "{part:?}");
+        assert!(ends(Framing::Rtu, part), "{part:?}");
+    }
+    assert!(ends(Framing::Pdu, &[0x44, 1]), "nothing says how long it is");
+    assert!(ends(Framing::Ascii, b":01"));
+}

@@ -35,9 +35,12 @@ pub struct Options {
     /// dropped and made anew; calls that are on their way together count as one. So a peer that is gone without a word (its
     /// power was cut, a firewall has forgotten the connection) is found out long before the system does, and what was sent
     /// to it and has not arrived is thrown away: no write arrives minutes after it was given up. Other calls that are open
-    /// then end with [`Error::Lost`](crate::Error::Lost). `None` to wait for the system. Default 3. It is about TCP and TLS: serial lines and
-    /// UDP have no connection to lose. Without [`reconnect`](Self::reconnect), and over a
-    /// [stream that is already there](super::Client::over), it means nothing.
+    /// then end with [`Error::Lost`](crate::Error::Lost). `None` to wait for the system. Default 3.
+    ///
+    /// Take no less than 2 with a [`depth`](Self::depth) above 1: with 1 every call without an answer ends the connection,
+    /// even if others were answered meanwhile. It is about TCP and TLS: serial lines and UDP have no connection to lose.
+    /// Without [`reconnect`](Self::reconnect), and over a [stream that is already there](super::Client::over), it means
+    /// nothing.
     pub give_up_after: Option<u32>,
     /// What is asked again after a failure. Default nothing.
     pub retry: Retry,

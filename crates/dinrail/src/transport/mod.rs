@@ -60,7 +60,7 @@ pub use tokio_rustls::rustls;
 #[non_exhaustive]
 pub enum Burst {
     /// One does not: a frame may come in any pieces (TCP). A server gives a part of a frame half a second more (ASCII: a
-    /// second). It waits for the rest where nothing but the length says where a frame ends: Modbus TCP, and bare PDUs.
+    /// second). It waits for the rest where nothing but the length says where a frame ends: Modbus TCP, bare PDUs, framings of one's own.
     Never,
     /// By a silence of this length: serial lines, t3.5 (SL 2.5.1.1). Frames that are sent keep the same distance. What
     /// is whole by then is taken; a part of a frame is given 50 ms more (ASCII: a second, SL 2.5.2.1), since USB adapters
