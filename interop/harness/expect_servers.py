@@ -42,7 +42,6 @@ def not_code(code: int) -> dict[str, str]:
 IN_TURN = own("pipeline", "requests take turns on a line", {ANY: BY_NAME["pipeline"].expected})
 SILENT_UNIT = own("unit-9", "who is not there is silent: another device may be", SILENT)
 NO_LENGTH = "RTU frames have no length of their own: with a byte too many the checksum is wrong"
-NO_SILENCE = "a stream has no silence that tells where a frame of unknown length ends"
 PYMODBUS_RTU = (
     IN_TURN,
     own("exc-long", NO_LENGTH, SILENT),
@@ -244,10 +243,7 @@ TOKIO_MODBUS: tuple[Note, ...] = (
 SERVERS: dict[str, tuple[Note, ...]] = {
     f"{SELF}/rtu": (SILENT_UNIT, own("exc-long", NO_LENGTH, SILENT)),
     f"{SELF}/ascii": (SILENT_UNIT,),
-    f"{SELF}/rtu+tcp": (
-        own("exc-long", NO_LENGTH, SILENT),
-        absent("exc-function exc-mei exc-short", NO_SILENCE, SILENT),
-    ),
+    f"{SELF}/rtu+tcp": (own("exc-long", NO_LENGTH, SILENT),),
     "pymodbus": PYMODBUS,
     "pymodbus/rtu+tcp": PYMODBUS_RTU,
     "pymodbus/ascii+tcp": (IN_TURN,),
