@@ -130,7 +130,7 @@ CLIENTS: dict[str, tuple[Note, ...]] = {
         UNFINISHED,
         IMPATIENT,
         fault("fc17 exc-function", SHORT, {SELF: TIMEOUT}),
-        fault(IDENTITY, NO_REPLY_LENGTH, {SELF: TIMEOUT}),
+        fault(f"{IDENTITY} exc-mei", NO_REPLY_LENGTH, {SELF: TIMEOUT}),
         fault("exc-zero", TOO_SHORT, {SELF: TIMEOUT}),
     ),
     "modbus-serial/ascii": (
