@@ -34,7 +34,7 @@ interop() {
 # Counts do not depend on the load of the machine; they do change with the compiler and the C library.
 gate() {
     local count="cargo run --quiet --release --locked --manifest-path benches/Cargo.toml -- instructions"
-    $count --servers dinrail --limit-fc3x10 870 --limit-fc3x125 980 \
+    $count --servers dinrail --limit-fc3x10 890 --limit-fc3x125 1000 \
         --clients dinrail --limit-client-1 2580 --limit-client-100 1705
     $count --servers dinrail-runtime --limit-fc3x10 1600 --limit-fc3x125 2000
 }

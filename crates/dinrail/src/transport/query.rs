@@ -1,5 +1,6 @@
 //! What stands behind the question mark of a URL: how settings are written, read, and told of when they are none.
 
+#[cfg(feature = "serial")]
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
@@ -55,7 +56,9 @@ fn apply<T>(
 
 const NO_ADDRESS: &str = "take an address of this machine, such as source=10.0.0.7";
 const NO_INTERFACE: &str = "take the name of a network interface, such as interface=eth1";
+#[cfg(feature = "serial")]
 const NO_TIME: &str = "take a time such as 5ms, 1750us or 30s, of a day at most";
+#[cfg(feature = "serial")]
 const NO_ANSWER: &str = "take true or false";
 
 pub(super) fn tcp(query: &str, to: Tcp) -> Result<Tcp, String> {
