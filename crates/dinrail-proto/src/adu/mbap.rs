@@ -32,6 +32,13 @@ pub fn decode(bytes: &[u8]) -> Decoded<'_> {
 
 /// The header in front of a PDU of `length` bytes (1 to 253).
 pub const fn header(transaction: u16, unit: UnitId, length: usize) -> [u8; HEADER] {
+    let [t1, t2] = transaction.to_be_bytes();
+    let [l1, l2] = (length as u16 + 1).to_be_bytes();
+    [t1, t2, 0, 0, l1, l2, unit.0]
+}
+
+/// As [`header`], for a transaction that was counted and not read from a frame just now: a client's.
+pub(crate) const fn counted_header(transaction: u16, unit: UnitId, length: usize) -> [u8; HEADER] {
     // In one word, which the processor puts and compares in one step.
     let word = (transaction as u64) << 40 | (length as u64 + 1) << 8 | unit.0 as u64;
     let [_, header @ ..] = word.to_be_bytes();

@@ -27,6 +27,7 @@ pub use self::framer::{Framer, Reading};
 pub use self::framing::{Framing, MAX_ADU};
 pub use self::length::{CustomLength, Length, LengthRule, request_length, response_length};
 pub use self::lrc::lrc;
+pub(crate) use self::mbap::counted_header;
 pub use self::mbap::{decode as decode_mbap, header as mbap_header};
 use crate::UnitId;
 

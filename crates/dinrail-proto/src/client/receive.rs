@@ -3,7 +3,7 @@
 use super::outcome::Mismatch;
 use super::slot::{CallId, Stage, verify};
 use super::{Connection, Unframeable, bits, lowest};
-use crate::adu::{Decoded, Decoder, Expected, MAX_ADU, decode_tcp, mbap_header};
+use crate::adu::{Decoded, Decoder, Expected, MAX_ADU, counted_header, decode_tcp};
 use crate::error::ReplyError;
 use crate::pdu::MAX_PDU;
 use crate::{Adu, Instant, Request, Response};
@@ -44,7 +44,7 @@ impl<const N: usize> Connection<N> {
         let (&header, pdu) = bytes.split_first_chunk()?;
         // Held against each other as numbers, in one step.
         let number = |[a, b, c, d, e, f, g]: [u8; 7]| u64::from_be_bytes([0, a, b, c, d, e, f, g]);
-        let expected = mbap_header(slot.transaction, slot.unit, pdu.len());
+        let expected = counted_header(slot.transaction, slot.unit, pdu.len());
         let fits = pdu.len() <= MAX_PDU && number(header) == number(expected);
         if !fits || Response::decode(request, pdu).is_err() {
             return None;

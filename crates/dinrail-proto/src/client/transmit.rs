@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::slot::{CallId, Slot, Stage};
 use super::{Connection, bits, lowest};
-use crate::adu::mbap_header;
+use crate::adu::counted_header;
 use crate::{Framing, Instant, Request, UnitId};
 
 impl<const N: usize> Connection<N> {
@@ -60,7 +60,7 @@ impl<const N: usize> Connection<N> {
         let pdu = slot.pdu.as_bytes();
         behind.get_mut(..pdu.len())?.copy_from_slice(pdu);
         let transaction = self.transactions.give(&self.late, |_| false);
-        *header = mbap_header(transaction, unit, pdu.len());
+        *header = counted_header(transaction, unit, pdu.len());
         let length = header.len() + pdu.len();
         slot.stage = Stage::Open;
         slot.abandoned = false;
