@@ -18,7 +18,8 @@ pub struct Peer {
     pub role: Option<Arc<str>>,
     /// The line it asked on, when that is no network; `None` otherwise.
     pub line: Option<Arc<str>>,
-    /// The [name](crate::server::Options::name) of the server that it asked; `None` where there is no server.
+    /// The [name](crate::server::Options::name) of the server that it asked; `None` where there is no server, and in what
+    /// [callbacks](super::callbacks) are given.
     pub server: Option<Arc<str>>,
 }
 
@@ -31,6 +32,13 @@ impl Peer {
     /// Whoever is on a line of this name.
     pub fn on(line: &str) -> Self {
         Self { line: Some(line.into()), ..Self::default() }
+    }
+
+    /// Who asks, without whom: a name that all threads share is not to be held, and let go, for every request.
+    #[inline]
+    pub(super) fn alone(&self) -> Self {
+        let Self { address, role, line, server: _ } = self;
+        Self { address: *address, role: role.clone(), line: line.clone(), server: None }
     }
 }
 

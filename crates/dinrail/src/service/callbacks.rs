@@ -36,7 +36,7 @@ impl From<Target<'_>> for Read {
     #[inline]
     fn from(target: Target<'_>) -> Self {
         let Target { area, address, count, unit, peer } = target;
-        Self { area, address, count, unit, peer: peer.clone() }
+        Self { area, address, count, unit, peer: peer.alone() }
     }
 }
 
@@ -360,7 +360,7 @@ data_model! {
 #[inline(always)]
 fn write_of(target: Target<'_>, fill: impl FnOnce(&mut Values)) -> Write {
     let Target { area, address, unit, peer, .. } = target;
-    let mut write = Write { area, address, values: Values::none(), unit, peer: peer.clone() };
+    let mut write = Write { area, address, values: Values::none(), unit, peer: peer.alone() };
     fill(&mut write.values);
     write
 }

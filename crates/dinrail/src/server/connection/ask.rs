@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tracing::{error, warn};
 
-use super::HEADER;
+use super::{HEADER, MAX_FRAME};
 use crate::proto::adu::mbap_header;
 use crate::proto::pdu::is_read;
 use crate::proto::server::{After, Completion, is_diagnostic};
@@ -28,28 +28,21 @@ pub(in crate::server) struct Asker<'a, S> {
 }
 
 impl<S: Service> Asker<'_, S> {
-    /// Asks a service whether it answers at once; its response goes to the front of `response`, which holds 253 bytes.
+    /// Asks a service whether it answers at once: the length of the frame, if there is an answer to send. Nobody is told.
     /// A panic of the service passes through.
     #[inline]
+    pub(super) fn answer_now(&self, request: &Adu<'_>, frame: &mut [u8; MAX_FRAME]) -> Option<Option<usize>> {
+        let reply = if self.shared.serves(request.unit) {
+            self.service.call_now(&mut self.call(request.unit, request.pdu, &mut frame[HEADER..]))?
+        } else {
+            self.not_served()
+        };
+        Some(finish_frame(reply, request, frame))
+    }
+
+    /// Asks a service whether it answers at once; its response goes to the front of `response`, which holds 253 bytes.
+    /// The hooks are told. A panic of the service passes through.
     pub(super) fn try_now(&self, unit: UnitId, pdu: &[u8], response: &mut [u8]) -> Option<Reply> {
-        if self.shared.is_watched() {
-            return self.try_watched(unit, pdu, response);
-        }
-        if !self.shared.serves(unit) {
-            return Some(self.not_served());
-        }
-        self.service.call_now(&mut self.call(unit, pdu, response))
-    }
-
-    /// As [`try_now`](Self::try_now), while somebody looks on: an answer is counted.
-    #[cold]
-    fn try_watched(&self, unit: UnitId, pdu: &[u8], response: &mut [u8]) -> Option<Reply> {
-        let reply = self.try_uncounted(unit, pdu, response)?;
-        self.count(pdu[0], completion(&reply, response));
-        Some(reply)
-    }
-
-    fn try_uncounted(&self, unit: UnitId, pdu: &[u8], response: &mut [u8]) -> Option<Reply> {
         match self.announce(unit, pdu) {
             None => self.service.call_now(&mut self.call(unit, pdu, response)),
             not_served => not_served,
@@ -64,9 +57,9 @@ impl<S: Service> Asker<'_, S> {
         }
     }
 
-    /// As [`try_now`](Self::try_now), with a panic answered, and not counted.
+    /// As [`try_now`](Self::try_now), with a panic answered.
     pub(in crate::server) fn ask_now(&self, unit: UnitId, pdu: &[u8], response: &mut [u8]) -> Option<Reply> {
-        match catch_unwind(AssertUnwindSafe(|| self.try_uncounted(unit, pdu, response))) {
+        match catch_unwind(AssertUnwindSafe(|| self.try_now(unit, pdu, response))) {
             Ok(reply) => reply,
             Err(panic) => Some(self.panicked(unit, pdu, &*panic)),
         }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::task::coop::consume_budget;
 use tokio::time::Sleep;
 
-use super::ask::{Asker, completion, completion_of, finish_frame};
+use super::ask::{Asker, completion, finish_frame};
 use super::{End, HEADER, Left, Line, MAX_FRAME};
 use crate::proto::adu::{self, Decoded};
 use crate::server::metrics::LineError;
@@ -167,17 +167,21 @@ impl Scratch {
     /// Answers requests for as long as there are whole ones, and room for replies.
     #[inline]
     fn answer_batch<S: Service>(&mut self, line: &Line<impl Stream>, service: &S) -> Stopped {
-        if !line.known.shared.diagnoses() {
+        let shared = &line.known.shared;
+        if !shared.diagnoses() && !shared.is_watched() {
             return self.answer::<S, _, false>(line, service);
         }
         let stopped = self.answer::<S, _, true>(line, service);
-        line.known.shared.diagnostics.take(&mut self.tally);
+        if shared.diagnoses() {
+            shared.diagnostics.take(&mut self.tally);
+        }
         stopped
     }
 
-    /// As [`answer_batch`](Self::answer_batch). A server that has no diagnostics does nothing for them.
+    /// As [`answer_batch`](Self::answer_batch). A server that has no diagnostics, and that nobody watches, does nothing for
+    /// either.
     #[inline]
-    fn answer<S: Service, T: Stream, const DIAGNOSES: bool>(&mut self, line: &Line<T>, service: &S) -> Stopped {
+    fn answer<S: Service, T: Stream, const ATTENDED: bool>(&mut self, line: &Line<T>, service: &S) -> Stopped {
         let asker = Asker { service, shared: &line.known.shared, peer: line.known.entry.peer(), broadcast: false };
         let mut rest = &self.input[self.used..self.filled];
         let mut room = &mut self.output[self.end..];
@@ -194,22 +198,13 @@ impl Scratch {
                 Decoded::Incomplete => return Stopped::Incomplete,
                 Decoded::Unframeable { length } => return Stopped::Unframeable(length),
             };
-            let finished = if DIAGNOSES && asker.is_apart(adu.unit, adu.pdu) {
-                line.known.shared.diagnostics.take(&mut self.tally);
-                let finished = asker.answer_apart(&adu, frame);
-                if line.known.shared.is_watched() {
-                    asker.count(adu.pdu[0], completion_of(&frame[HEADER..HEADER + 2], finished));
-                }
-                finished
+            let finished = if ATTENDED {
+                asker.answer_attended(&adu, frame, &mut self.tally)
             } else {
-                let Some(reply) = asker.try_now(adu.unit, adu.pdu, &mut frame[HEADER..]) else {
-                    return Stopped::Slow;
-                };
-                if DIAGNOSES {
-                    self.tally.received();
-                    self.tally.completed(adu.pdu[0], completion(&reply, &frame[HEADER..]));
-                }
-                finish_frame(reply, &adu, frame)
+                asker.answer_now(&adu, frame)
+            };
+            let Some(finished) = finished else {
+                return Stopped::Slow;
             };
             if let Some(length) = finished {
                 self.exceptions += u64::from(frame[HEADER] >> 7);

@@ -6,7 +6,7 @@
 //! ([`waiting`]), as many at once as the options allow.
 
 mod ask;
-mod diagnosed;
+mod attended;
 mod immediate;
 #[cfg(test)]
 mod tests;

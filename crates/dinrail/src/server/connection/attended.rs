@@ -1,9 +1,9 @@
 //! What stands beside the service on a connection whose server has diagnostics: FC 8, 11 and 12, and silence while it only
-//! listens (AP 6.8, sub-function 4).
+//! listens (AP 6.8, sub-function 4); and what is told and counted where somebody looks on.
 //!
 //! Other requests pay a few additions for it, and one lock for each batch of them.
 
-use super::ask::{Asker, completion, except};
+use super::ask::{Asker, completion, completion_of, except, finish_frame};
 use super::{HEADER, MAX_FRAME};
 use crate::proto::adu::{Decoder, Side};
 use crate::proto::server::{After, Completion, Connection, Event, Tally, Units, is_diagnostic};
@@ -12,6 +12,33 @@ use crate::server::options::MissingUnit;
 use crate::service::{Reply, Service};
 
 impl<S: Service> Asker<'_, S> {
+    /// As [`answer_now`](Self::answer_now), on a server that has diagnostics, or that somebody watches.
+    pub(super) fn answer_attended(
+        &self,
+        request: &Adu<'_>,
+        frame: &mut [u8; MAX_FRAME],
+        tally: &mut Tally,
+    ) -> Option<Option<usize>> {
+        let (function, diagnoses) = (request.pdu[0], self.shared.diagnoses());
+        let (completion, finished) = if diagnoses && self.is_apart(request.unit, request.pdu) {
+            self.shared.diagnostics.take(tally);
+            let finished = self.answer_apart(request, frame);
+            (completion_of(&frame[HEADER..HEADER + 2], finished), finished)
+        } else {
+            let reply = self.try_now(request.unit, request.pdu, &mut frame[HEADER..])?;
+            let completion = completion(&reply, &frame[HEADER..]);
+            if diagnoses {
+                tally.received();
+                tally.completed(function, completion);
+            }
+            (completion, finish_frame(reply, request, frame))
+        };
+        if self.shared.is_watched() {
+            self.count(function, completion);
+        }
+        Some(finished)
+    }
+
     /// Whether a request is not the service's: then it is [answered apart](Self::answer_apart).
     #[inline]
     pub(super) fn is_apart(&self, unit: UnitId, pdu: &[u8]) -> bool {
