@@ -34,9 +34,9 @@ interop() {
 # Counts do not depend on the load of the machine; they do change with the compiler and the C library.
 gate() {
     local count="cargo run --quiet --release --locked --manifest-path benches/Cargo.toml -- instructions"
-    $count --servers dinrail --limit-fc3x10 890 --limit-fc3x125 1000 \
+    $count --servers dinrail --limit-fc3x10 715 --limit-fc3x125 840 \
         --clients dinrail --limit-client-1 2580 --limit-client-100 1705
-    $count --servers dinrail-runtime --limit-fc3x10 1600 --limit-fc3x125 2000
+    $count --servers dinrail-runtime --limit-fc3x10 1550 --limit-fc3x125 1690
 }
 gate_count() { awk '/above the limit of/{f++} /\(limit /{p++} END {print p + 0, f + 0}'; }
 

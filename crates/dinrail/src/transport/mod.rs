@@ -7,6 +7,7 @@
 mod forward;
 
 mod address;
+pub(crate) mod direct;
 mod endpoint;
 mod fault;
 mod faulty;

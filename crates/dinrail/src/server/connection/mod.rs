@@ -33,6 +33,7 @@ use super::shared::Shared;
 use crate::proto::pdu::MAX_PDU;
 use crate::service::Service;
 use crate::transport::Stream;
+use crate::transport::direct::try_transmit;
 
 /// MBAP header: transaction, protocol, length, unit.
 const HEADER: usize = 7;
@@ -185,7 +186,7 @@ impl<T: Stream> Line<T> {
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         // A socket that can be written to, as nearly every one can, is written to without asking the runtime first.
         if let Some(socket) = (&self.io as &dyn Any).downcast_ref::<TcpStream>()
-            && let Ok(written) = socket.try_write(bytes)
+            && let Ok(written) = try_transmit(socket, bytes)
         {
             return Poll::Ready(Ok(written));
         }

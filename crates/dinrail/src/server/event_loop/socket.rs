@@ -1,12 +1,14 @@
 //! A connection's socket on an event loop, as a stream like others.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use mio::event::Event;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+use crate::transport::direct::{receive, transmit};
 
 /// Bytes that are read of one connection before others get a turn: some 5000 of the commonest request.
 pub(super) const TURN: usize = 64 * 1024;
@@ -55,7 +57,7 @@ impl AsyncRead for Socket {
         loop {
             let room = buffer.initialize_unfilled();
             let asked = room.len();
-            match this.io.read(room) {
+            match receive(&this.io, room) {
                 Ok(read) => {
                     this.turn = this.turn.saturating_sub(read.max(LEAST));
                     // A short read has emptied the socket: the system tells when there is more.
@@ -79,7 +81,7 @@ impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         while this.writable {
-            match this.io.write(bytes) {
+            match transmit(&this.io, bytes) {
                 Ok(written) => return Poll::Ready(Ok(written)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => this.writable = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
