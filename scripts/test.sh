@@ -34,7 +34,7 @@ interop() {
 # Counts do not depend on the load of the machine; they do change with the compiler and the C library.
 gate() {
     local count="cargo run --quiet --release --locked --manifest-path benches/Cargo.toml -- instructions"
-    $count --servers dinrail --limit-fc3x10 715 --limit-fc3x125 840 \
+    $count --servers dinrail --limit-fc3x10 750 --limit-fc3x125 860 \
         --clients dinrail --limit-client-1 2580 --limit-client-100 1705
     $count --servers dinrail-runtime --limit-fc3x10 1550 --limit-fc3x125 1690
 }

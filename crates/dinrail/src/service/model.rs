@@ -295,11 +295,8 @@ pub(super) fn begin_registers<'a>(call: &'a mut Call<'_>, area: Area, count: u16
 pub(super) fn begin_counted(out: &mut [u8], function: FunctionCode, length: usize) -> &mut [u8] {
     out[0] = function.code();
     out[1] = length as u8; // at most 250
-    // As much as most ask for, or all that there can be: a length that is known beforehand costs no call and no loop.
-    out[2..34].fill(0);
-    if length > 32 {
-        out[34..252].fill(0);
-    }
+    // All that there can be: a length that is known beforehand costs no call and no loop.
+    out[2..252].fill(0);
     &mut out[2..2 + length]
 }
 

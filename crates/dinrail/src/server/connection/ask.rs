@@ -30,7 +30,7 @@ pub(in crate::server) struct Asker<'a, S> {
 impl<S: Service> Asker<'_, S> {
     /// Asks a service whether it answers at once: the length of the frame, if there is an answer to send. Nobody is told.
     /// A panic of the service passes through.
-    #[inline(always)]
+    #[inline]
     pub(super) fn answer_now(&self, request: &Adu<'_>, frame: &mut [u8; MAX_FRAME]) -> Option<Option<usize>> {
         let reply = if self.shared.serves(request.unit) {
             self.service.call_now(&mut self.call(request.unit, request.pdu, &mut frame[HEADER..]))?
