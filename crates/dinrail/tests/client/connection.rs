@@ -312,13 +312,13 @@ async fn a_server_that_closes_after_each_answer_is_found_again_at_once() {
 #[tokio::test]
 async fn calls_in_the_queue_wait_for_the_next_connection_too() {
     let (listener, address) = fake::listen().await;
-    let options = Options::default().with_timeout(Duration::from_millis(200));
+    let options = Options::default().with_timeout(Duration::from_secs(1));
     let client = Client::connect_with(Tcp::new(address), options).await.expect("a connection");
     tokio::spawn(async move {
         let mut peer = Peer::accept(&listener).await;
         for _ in 0..20 {
             let asked = peer.asked().await;
-            sleep(Duration::from_millis(20)).await;
+            sleep(Duration::from_millis(60)).await;
             peer.send(&asked.registers(0)).await;
         }
         drop(peer);
