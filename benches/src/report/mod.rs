@@ -79,12 +79,15 @@ const METHOD: &str = "\
 - The load checks transaction id, unit, function, length and every value of every reply. A run with a lost or wrong
   reply has no figure but the word *drops*.
 - Depth is how many requests are kept in flight on each connection. Reads go to random addresses.
+- The commonest request is measured at every number of connections, the others and depth 16 where a server shows most of
+  itself. Any other combination: `server NAME` in one terminal and `load --port P --connections N --depth D --kind K` in
+  another.
 - The load closes its connections before the next server's turn, and waits until the server has noticed.
 - The kernel does a receiver's TCP work inside the sender's call, so that each end is charged with some of the other's.
   It is the same for all.
-- All Rust is built alike: optimised, thin LTO, one codegen unit. dinrail and tokio-modbus run on tokio's current_thread
-  runtime; their servers hold the same registers behind the same mutex, and their options are the standard ones. *Bare
-  tokio* is the floor's or the bare client's work on that runtime: the least that anything on it can cost, and no peer.
+- All Rust is built alike: optimised, thin LTO, one codegen unit. *dinrail* is a server of one
+  thread, on its own event loop; *dinrail, caller's runtime*, dinrail's client and tokio-modbus run on tokio's
+  current_thread runtime. All hold the same registers behind the same mutex, and have the standard options. *Bare tokio* is the floor's or the bare client's work on that runtime: the least that anything on it can cost, and no peer.
 - Clients run against the floor and read ten registers; each call's values are checked.
 - Instructions are callgrind's, in user space, with ten connections; two runs of different length are subtracted.
 ";
