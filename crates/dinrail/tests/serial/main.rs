@@ -4,6 +4,7 @@
 
 mod bus;
 mod client;
+mod gateway;
 mod lifecycle;
 mod noisy;
 mod pace;
