@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use dinrail::service::{DeviceIdentity, Sparse, Units};
+use dinrail::transport::Endpoint;
 use dinrail::{Area, Server, Service as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -73,6 +74,36 @@ async fn an_interrupted_scan_says_what_it_has_found() {
     assert_eq!(status.code(), Some(130));
     assert!(text.contains("unit 1 answers"), "{text}");
     assert!(text.contains("interrupted; 2 requests in"), "{text}");
+}
+
+#[tokio::test]
+async fn s003_3b_units_that_say_nothing_do_not_end_the_scan_of_a_host() {
+    for scheme in ["tcp", "rtu+tcp"] {
+        let units = Units::new().with(20, Sparse::new()).ignore_missing();
+        let place: Endpoint = format!("{scheme}://127.0.0.1:0").parse().expect("a URL");
+        let server = Server::on(place, units);
+        let url = server.start().await.expect("it starts").to_string();
+        assert!(url.starts_with(scheme), "{url}");
+        let text = stdout(&["scan", &url, "--units", "1-20", "--units-only", "--timeout", "100ms"]).await;
+        assert!(text.starts_with(&format!("{url}: unit 20 answers\n")), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn s003_3b_a_host_that_closes_for_units_that_it_lacks_is_asked_on() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("tcp://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut asked = [0; 12];
+            while stream.read_exact(&mut asked).await.is_ok() && asked[6] == 12 {
+                let refusal = [&asked[..4], &[0, 3, 12, 0x83, 2]].concat();
+                stream.write_all(&refusal).await.expect("the client is there");
+            }
+        }
+    });
+    let text = stdout(&["scan", &url, "--units", "1-12", "--units-only", "--timeout", "500ms"]).await;
+    assert!(text.starts_with(&format!("{url}: unit 12 answers\n")), "{text}");
 }
 
 /// A device with holding registers 0 to 249, which is gone for good after so many requests.

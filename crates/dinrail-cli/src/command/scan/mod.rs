@@ -3,8 +3,9 @@
 mod report;
 mod search;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use dinrail::client::{Backoff, Options};
 use dinrail::proto::pdu::device_id::ReadDeviceId;
 use dinrail::proto::{Area, ExceptionCode};
 use dinrail::transport::Endpoint;
@@ -22,7 +23,8 @@ use crate::output;
 ///
 /// Nothing is written: units are found by reading one holding register, and whoever answers is there, with an exception as
 /// well. Then each unit's areas are read in large blocks, and in ever smaller ones where a block is refused. Ctrl-C ends
-/// it with a report of what was found so far, and so does a device that goes away, with exit code 3.
+/// it with a report of what was found so far, and so does a device that goes away, with exit code 3. A unit that says
+/// nothing costs --timeout, on a serial line and behind a host alike, and never ends the scan.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, verbatim_doc_comment)]
 #[command(mut_arg("timeout", |timeout| timeout.default_value("300ms")))]
@@ -65,6 +67,9 @@ Examples:
 /// An area in which so many blocks in a row have no answer has nobody behind it any more.
 const PATIENCE: u32 = 3;
 
+/// The longest pause before a connection that a host has closed is made again.
+const PAUSE: Duration = Duration::from_millis(100);
+
 impl Scan {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         self.check()?;
@@ -96,8 +101,17 @@ impl Scan {
         }
     }
 
+    /// How to talk to a host most of whose units are not there. One that says nothing for those is not gone, so its
+    /// connection is kept; and one that closes it for each of them is asked for the next one before that times out, so
+    /// pauses do not grow. A host that is really gone without a word costs each unit a timeout, as on a serial line.
+    fn options(&self) -> Options {
+        let options = self.line.options();
+        let pause = (options.timeout / 4).clamp(Duration::from_millis(1), PAUSE);
+        options.with_give_up_after(None).with_reconnect(Backoff::new(pause, pause))
+    }
+
     async fn scan(&self, report: &mut Report) -> Result<(), Failure> {
-        let client = self.line.connect(self.line.options()).await;
+        let client = self.line.connect(self.options()).await;
         let client = client.map_err(|error| Failure::Unreachable(error.to_string()))?;
         self.find_units(&client, report).await?;
         // A device that answers whatever unit it is asked for is one device.
