@@ -70,6 +70,12 @@ pub enum Error {
         /// What the system says.
         source: Arc<io::Error>,
     },
+    /// A serial port that was served is gone, and its server with it: it was not to
+    /// [wait for the port](crate::server::Options::reconnect).
+    Gone {
+        /// The port, as a URL.
+        port: Arc<str>,
+    },
     /// A certificate, a private key or a TLS setting cannot be used; the sentence names it and the mend.
     Tls(Arc<str>),
     /// Rules of who may do what cannot be used; the sentence names the place and the mend.
@@ -121,6 +127,7 @@ impl Error {
             Self::Invalid(_)
             | Self::Point { .. }
             | Self::Bind { .. }
+            | Self::Gone { .. }
             | Self::Tls(_)
             | Self::Rules(_)
             | Self::Points(_)
@@ -171,6 +178,11 @@ impl fmt::Display for Error {
                     _ => {}
                 }
             }
+            Self::Gone { port } => write!(
+                f,
+                "{port} is gone, and the server has ended; start it again when the port is back, or set the server's \
+                 option reconnect to have it wait"
+            )?,
             Self::Tls(sentence) | Self::Rules(sentence) | Self::Points(sentence) => f.write_str(sentence)?,
             Self::Option(what) => f.write_str(what)?,
             Self::Io(source) => fmt::Display::fmt(source, f)?,

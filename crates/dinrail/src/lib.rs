@@ -1,5 +1,6 @@
 //! Modbus for Rust.
 
+mod backoff;
 pub mod blocking;
 pub mod bridge;
 pub mod client;

@@ -41,9 +41,10 @@ use std::time::Duration;
 pub use self::jobs::{Queue, Submitted};
 pub use self::limit::RateLimit;
 pub use self::maintenance::{CommEventCounter, CommEventLog};
-pub use self::options::{Backoff, MAX_DEPTH, Options};
+pub use self::options::{MAX_DEPTH, Options};
 pub use self::pool::{Pool, Pooled};
 pub use self::retry::Retry;
+pub use crate::backoff::Backoff;
 
 use self::core::{Core, Link, Shared};
 use self::exchange::{Asked, Exchange};

@@ -40,6 +40,7 @@ mod udp;
 
 use std::fmt;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -118,7 +119,8 @@ impl<S: Service> Server<S> {
 #[cfg(feature = "serial")]
 impl<S: Service> Server<S, crate::transport::Serial> {
     /// A server on a serial port that asks `service`. It serves the units that [`Options::units`] names, or those of a
-    /// service that knows [its units](Service::served_units), or every unit: name them where other devices share the line. A port that vanishes is opened again once it is back.
+    /// service that knows [its units](Service::served_units), or every unit: name them where other devices share the line. A port that
+    /// vanishes is opened again once it is back, unless [`Options::reconnect`] says otherwise.
     pub fn serial(port: crate::transport::Serial, service: S) -> Self {
         Self::on(port, service)
     }
@@ -177,17 +179,35 @@ impl<S: Service, M: Medium> Server<S, M> {
     }
 
     /// Starts, and serves until it is stopped from elsewhere.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start); [`Error::Gone`] when its serial port is gone, and it is not to
+    /// [wait for it](Options::reconnect). It can be started again then.
     pub async fn serve(&self) -> Result<(), Error> {
         self.start().await?;
-        if let Some(shared) = self.shared() {
-            shared.until_stopped().await;
-        }
-        Ok(())
+        let Some(shared) = self.shared() else { return Ok(()) };
+        shared.until_stopped().await;
+        shared.failure.get().map_or(Ok(()), |error| Err(error.clone()))
     }
 
     /// Starts, serves until `shutdown` is there, and stops gracefully.
+    ///
+    /// # Errors
+    /// As [`serve`](Self::serve), before `shutdown` is there.
     pub async fn serve_until(&self, shutdown: impl Future<Output = ()>) -> Result<Report, Error> {
         self.start().await?;
+        let mut shutdown = pin!(shutdown);
+        if let Some(shared) = self.shared() {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => return Ok(self.stop().await),
+                () = shared.until_stopped() => {}
+            }
+            if let Some(error) = shared.failure.get() {
+                return Err(error.clone());
+            }
+        }
+        // It was stopped from elsewhere.
         shutdown.await;
         Ok(self.stop().await)
     }

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::{DiagnosticsMode, Metrics};
 use crate::Error;
+use crate::backoff::Backoff;
 use crate::proto::adu::CustomLength;
 use crate::proto::{ExceptionCode, Framing, UnitId};
 use crate::service::Service;
@@ -75,6 +76,10 @@ pub struct Options {
     pub interface: Option<String>,
     /// Lets several servers share a port, on systems that can; off unless set.
     pub reuse_port: bool,
+    /// The waits before a serial port that vanished is opened again; from 0.1 s to 2 s unless set. They begin anew when the
+    /// port was there for longer than the longest of them. `None`: the server ends when its port does, and
+    /// [`serve`](super::Server::serve) returns [`Error::Gone`]. It means nothing on networks.
+    pub reconnect: Option<Backoff>,
     /// After how long without traffic the system asks whether a peer still lives; 60 s unless set.
     pub keep_alive: Option<Duration>,
 }
@@ -127,6 +132,7 @@ impl Default for Options {
             reuse_address: true,
             interface: None,
             reuse_port: false,
+            reconnect: Some(Backoff::new(Duration::from_millis(100), Duration::from_secs(2))),
             keep_alive: Some(Duration::from_secs(60)),
         }
     }
@@ -168,6 +174,7 @@ impl Options {
         with_backlog: backlog = i32;
         with_reuse_address: reuse_address = bool;
         with_reuse_port: reuse_port = bool;
+        with_reconnect: reconnect = impl Into<Option<Backoff>>;
         with_keep_alive: keep_alive = impl Into<Option<Duration>>;
     }
 
@@ -206,6 +213,12 @@ impl Options {
             }
             _ if self.handshake_timeout.is_zero() => Err("handshake_timeout is 0: take a longer time"),
             _ if self.keep_alive == zero => Err("keep_alive is 0: take a longer time, or None not to ask"),
+            _ if self.reconnect.is_some_and(|waits| waits.min.is_zero()) => {
+                Err("reconnect waits for 0 at least: take a longer time, or None not to open a port again")
+            }
+            _ if self.reconnect.is_some_and(|waits| waits.min > waits.max) => {
+                Err("reconnect waits for less at most than at least: take a max that is not below min")
+            }
             _ if self.interface.as_deref() == Some("") => {
                 Err("interface is empty: name a network interface, or None for all")
             }

@@ -2,9 +2,9 @@
 //! when it comes back.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::accept::Listening;
 use super::connection::{self, Known};
@@ -15,13 +15,10 @@ use super::options::{MissingUnit, Options};
 use super::shared::Shared;
 use super::threads;
 use crate::Error;
+use crate::backoff::Backoff;
 use crate::proto::Framing;
 use crate::service::{Peer, Service};
 use crate::transport::{Connect, Faulty, Link, Role, Serial, SerialPort, Tapped, Trace};
-
-/// The waits before a port that is gone is looked for again.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 impl Medium for Serial {}
 
@@ -87,29 +84,41 @@ impl<S: Service> SerialLine<S> {
     /// Serves until the server stops, however often the port goes away meanwhile.
     async fn run(self, stream: SerialPort, listening: Listening) {
         let mut next = Some(stream);
-        let mut pause = FIRST_PAUSE / 2;
+        let (server, port) = (&self.shared.options.name, &self.port);
+        let mut tries = 0;
         while let Some(stream) = next {
             let since = Instant::now();
             self.serve(stream).await;
             if self.shared.is_stopping() {
                 break;
             }
-            // A port that is there and gone at once is no reason to hurry.
-            pause = if since.elapsed() > LONGEST_PAUSE { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+            let Some(waits) = self.shared.options.reconnect else {
+                error!(target: "dinrail::server", %server, %port, "the serial port is gone, and the server ends");
+                // Nobody else says why it has ended.
+                let _ = self.shared.failure.set(Error::Gone { port: port.to_string().into() });
+                self.shared.abort();
+                break;
+            };
             warn!(
-                target: "dinrail::server", server = %self.shared.options.name, port = %self.port,
+                target: "dinrail::server", %server, %port,
                 "the serial port is gone; it is opened again when it is back"
             );
+            // A port that is there and gone at once is no reason to hurry.
+            if since.elapsed() > waits.max {
+                tries = 0;
+            }
             tokio::select! {
                 () = self.shared.until_stopping() => break,
-                stream = self.open_again(pause) => next = Some(stream),
+                stream = self.open_again(waits, &mut tries) => next = Some(stream),
             }
         }
         drop(listening);
     }
 
-    async fn open_again(&self, mut pause: Duration) -> SerialPort {
+    async fn open_again(&self, waits: Backoff, tries: &mut u32) -> SerialPort {
         loop {
+            let pause = waits.wait(*tries);
+            *tries = tries.saturating_add(1);
             tokio::time::sleep(pause).await;
             match self.port.open() {
                 Ok(stream) => {
@@ -121,10 +130,9 @@ impl<S: Service> SerialLine<S> {
                 }
                 Err(error) => debug!(
                     target: "dinrail::server", server = %self.shared.options.name, port = %self.port, %error,
-                    "cannot open the serial port; trying again in {pause:?}"
+                    "cannot open the serial port; trying again"
                 ),
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
@@ -17,6 +17,7 @@ use super::hooks::Hooks;
 use super::metrics::{Counts, LineError, Metrics};
 use super::options::{Options, WhenFull};
 use super::rate::Rates;
+use crate::Error;
 use crate::proto::UnitId;
 use crate::proto::server::Completion;
 use crate::service::Peer;
@@ -40,6 +41,8 @@ pub(super) struct Shared {
     /// request path no system call.
     coarse_clock: AtomicU64,
     stopping: watch::Sender<bool>,
+    /// Why it has ended by itself, if it has.
+    pub(super) failure: OnceLock<Error>,
     table: Mutex<Table>,
     /// Told whenever the table may have become empty.
     closed: Notify,
@@ -114,6 +117,7 @@ impl Shared {
             started: Instant::now(),
             coarse_clock: AtomicU64::new(0),
             stopping: watch::Sender::new(false),
+            failure: OnceLock::new(),
             table: Mutex::default(),
             closed: Notify::new(),
             has_sweeper: AtomicBool::new(false),
@@ -478,7 +482,7 @@ impl Shared {
         report
     }
 
-    /// Stops at once; for a server that is dropped.
+    /// Stops at once; for a server that is dropped, or ends by itself.
     pub(super) fn abort(&self) {
         self.stopping.send_replace(true);
         self.table().connections.values().for_each(|entry| entry.abort());

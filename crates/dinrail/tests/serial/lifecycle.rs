@@ -2,16 +2,19 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use dinrail::server::Options;
+use dinrail::client::Backoff;
+use dinrail::server::{Hooks, Manager, Options};
+use dinrail::service::{Memory, Peer};
 use dinrail::transport::Serial;
 use dinrail::{Client, Error, Server, client};
 
 use crate::bus::{Bus, LONG, rtu};
 use crate::server::memory;
 
-fn server(path: &str) -> Server<dinrail::service::Memory, Serial> {
+fn server(path: &str) -> Server<Memory, Serial> {
     Server::serial(Serial::rtu(path), memory()).with_options(Options::default().with_units([2]))
 }
 
@@ -121,14 +124,42 @@ fn directory(name: &str) -> PathBuf {
     directory
 }
 
+/// What a server's hooks are told of its line.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<Event>>>);
+
+/// What, of which peer, and when.
+type Event = (&'static str, String, Instant);
+
+impl Told {
+    fn tell(&self, what: &'static str, peer: &Peer) {
+        self.0.lock().expect("no panic").push((what, peer.to_string(), Instant::now()));
+    }
+
+    fn what(&self) -> Vec<&'static str> {
+        self.0.lock().expect("no panic").iter().map(|told| told.0).collect()
+    }
+}
+
+impl Hooks for Told {
+    fn connected(&self, peer: &Peer) {
+        self.tell("connected", peer);
+    }
+
+    fn disconnected(&self, peer: &Peer) {
+        self.tell("disconnected", peer);
+    }
+}
+
 #[tokio::test]
 async fn s001_30_server_and_client_come_back_with_their_ports() {
     let directory = directory("s001-30");
     let socat = Socat::start(&directory);
     socat.ready().await;
-    let server = server(socat.end(0));
+    let told = Told::default();
+    let server = server(socat.end(0)).with_hooks(told.clone());
     server.start().await.expect("the port opens");
-    let backoff = client::Backoff::new(Duration::from_millis(20), Duration::from_millis(100));
+    let backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(100));
     let options =
         client::Options::default().with_unit(2).with_timeout(Duration::from_millis(300)).with_reconnect(backoff);
     let client = Client::connect_with(Serial::rtu(socat.end(1)), options).await.expect("the port opens");
@@ -156,9 +187,97 @@ async fn s001_30_server_and_client_come_back_with_their_ports() {
     let values = tokio::time::timeout(LONG, answered).await.expect("both are back");
     assert_eq!(values, [0x0102, 0x0304]);
     assert!(client.stats().reconnects >= 1);
+    assert_eq!(told.what(), ["connected", "disconnected", "connected"]);
+    let url = format!("rtu://{}", socat.end(0));
+    assert!(told.0.lock().expect("no panic").iter().all(|(_, peer, _)| *peer == url), "the line is the peer");
 
     // And a server without its port can be stopped.
     drop(socat);
     tokio::time::timeout(LONG, server.stop()).await.expect("it stops");
+    assert_eq!(told.what(), ["connected", "disconnected", "connected", "disconnected"]);
     let _ = std::fs::remove_dir_all(directory);
+}
+
+#[tokio::test]
+async fn s001_30_a_server_waits_as_long_as_it_is_told_to() {
+    const WAIT: Duration = Duration::from_millis(1500);
+    let directory = directory("s001-30-waits");
+    let socat = Socat::start(&directory);
+    socat.ready().await;
+    let told = Told::default();
+    let options = Options::default().with_units([2]).with_reconnect(Backoff::new(WAIT, WAIT));
+    let server = server(socat.end(0)).with_options(options).with_hooks(told.clone());
+    server.start().await.expect("the port opens");
+    drop(socat);
+    let socat = Socat::start(&directory);
+    socat.ready().await;
+    let back = async {
+        while told.what().len() < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, back).await.expect("the port is there again");
+    let told = told.0.lock().expect("no panic");
+    let apart = told[2].2 - told[1].2;
+    assert!(apart >= WAIT, "the port was there all the while, and is opened after {apart:?}");
+    let _ = std::fs::remove_dir_all(directory);
+}
+
+#[tokio::test]
+async fn s001_30_a_server_that_is_not_to_wait_ends_with_its_port_and_says_so() {
+    let directory = directory("s001-30-ends");
+    for threads in [None, Some(1)] {
+        let socat = Socat::start(&directory);
+        socat.ready().await;
+        let options = Options::default().with_units([2]).with_reconnect(None).with_threads(threads);
+        let server = server(socat.end(0)).with_options(options);
+        let url = format!("rtu://{}", socat.end(0));
+        let gone = |error: Error| {
+            let Error::Gone { port } = &error else { panic!("{error:?}") };
+            assert_eq!(**port, *url);
+            assert!(error.to_string().starts_with(&format!("{url} is gone, and the server has ended;")), "{error}");
+        };
+        server.start().await.expect("the port opens");
+        drop(socat);
+        let served = tokio::time::timeout(LONG, server.serve()).await.expect("it ends");
+        gone(served.expect_err("its port is gone"));
+        assert!(!server.is_running());
+        assert_eq!((server.local_addr().map(|port| port.to_string()), server.active_connections()), (None, 0));
+        assert!(refused(server.start().await).contains("there is no"));
+
+        // It can be started again, by itself or by a manager, which knows what became of it.
+        let socat = Socat::start(&directory);
+        socat.ready().await;
+        server.start().await.expect("the port is back");
+        assert!(server.is_running());
+        drop(socat);
+        let served = tokio::time::timeout(LONG, server.serve_until(std::future::pending())).await.expect("it ends");
+        gone(served.expect_err("its port is gone"));
+        let socat = Socat::start(&directory);
+        socat.ready().await;
+        let manager = Manager::new();
+        manager.add("line", server).expect("the first of its name");
+        manager.start_all().await.expect("the port is back");
+        assert!(manager.status()[0].error.is_none());
+        drop(socat);
+        let ended = async {
+            while manager.status()[0].running {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(LONG, ended).await.expect("it ends");
+        gone(manager.status()[0].error.clone().expect("why it ended"));
+    }
+    let _ = std::fs::remove_dir_all(directory);
+}
+
+#[tokio::test]
+async fn waits_that_cannot_be_are_refused_by_name() {
+    let (none, short, long) = (Duration::ZERO, Duration::from_millis(1), Duration::from_secs(1));
+    for (waits, why) in [(Backoff::new(none, long), "waits for 0"), (Backoff::new(long, short), "below min")] {
+        let server = server("/dev/ttyNONE").with_options(Options::default().with_reconnect(waits));
+        let error = server.start().await.expect_err("an option that cannot be");
+        assert!(matches!(error, Error::Option(_)), "{error:?}");
+        assert!(error.to_string().starts_with("reconnect") && error.to_string().contains(why), "{error}");
+    }
 }

@@ -23,6 +23,8 @@ pub(super) trait Managed: Send + Sync {
     fn address(&self) -> String;
     fn statistics(&self) -> Statistics;
     fn uptime(&self) -> Option<Duration>;
+    /// Why it has ended by itself.
+    fn failure(&self) -> Option<Error>;
     fn active_connections(&self) -> usize;
 }
 
@@ -54,6 +56,10 @@ impl<S: Service, M: Medium> Managed for Server<S, M> {
 
     fn uptime(&self) -> Option<Duration> {
         self.uptime()
+    }
+
+    fn failure(&self) -> Option<Error> {
+        self.shared()?.failure.get().cloned()
     }
 
     fn active_connections(&self) -> usize {
@@ -115,7 +121,7 @@ impl Member {
             name: self.name.clone(),
             address: self.address(),
             running: self.is_running(),
-            error: self.error().clone(),
+            error: self.error().clone().or_else(|| self.server.failure()),
             uptime: self.server.uptime(),
             requests: statistics.requests,
             exceptions: statistics.exceptions,

@@ -55,7 +55,7 @@ pub struct Status {
     pub address: String,
     /// Whether it listens.
     pub running: bool,
-    /// Why it does not run, if it could not be started.
+    /// Why it does not run, if it could not be started or has ended by itself.
     pub error: Option<Error>,
     /// How long it has been running; `None` when it does not run.
     pub uptime: Option<Duration>,
