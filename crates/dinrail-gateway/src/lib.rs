@@ -7,10 +7,12 @@ pub mod config;
 pub mod console;
 mod live;
 pub mod metrics;
+mod outcome;
 mod plan;
 mod read_only;
 mod servers;
 
 pub use self::config::load;
+pub use self::outcome::{Changes, NotStarted};
 pub use self::plan::Plan;
-pub use self::servers::{Changes, NotStarted, Servers};
+pub use self::servers::Servers;

@@ -13,6 +13,7 @@ use tracing::{error, info};
 use crate::console::Desk;
 use crate::live::Live;
 use crate::metrics::{Endpoint as MetricsEndpoint, Watched};
+use crate::outcome::{Changes, NotStarted};
 use crate::plan::{Data, Plan, ServerPlan};
 
 /// The servers of a file, running.
@@ -42,87 +43,8 @@ pub struct Servers {
     endpoint: Option<MetricsEndpoint>,
 }
 
-/// Why servers were not started, or not changed.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum NotStarted {
-    /// A server cannot be started.
-    Server(Failed),
-    /// The figures cannot be shown at the address that was asked for.
-    Metrics(dinrail::Error),
-}
-
-impl From<Failed> for NotStarted {
-    fn from(failed: Failed) -> Self {
-        Self::Server(failed)
-    }
-}
-
-impl fmt::Display for NotStarted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Server(failed) => failed.fmt(f),
-            Self::Metrics(error) => write!(f, "metrics: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for NotStarted {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Server(failed) => failed.source(),
-            Self::Metrics(error) => Some(error),
-        }
-    }
-}
-
 /// A server that is not started, and the place of what it answers from.
 type Built = (Live, Server<Live, Endpoint>);
-
-/// What a change of plan did, by the names of servers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Changes {
-    /// Servers that are new.
-    pub added: Vec<Arc<str>>,
-    /// Servers that are gone.
-    pub removed: Vec<Arc<str>>,
-    /// Servers that were stopped and started again, since they listen in another way or with other options.
-    pub restarted: Vec<Arc<str>>,
-    /// Servers whose data, identity or rules are others now; their connections are as they were.
-    pub changed: Vec<Arc<str>>,
-    /// Servers whose certificates were read again; their connections are as they were.
-    pub renewed: Vec<Arc<str>>,
-    /// Whether figures are shown at another address now, or no more.
-    pub metrics: bool,
-}
-
-impl Changes {
-    /// Whether everything is as it was.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-impl fmt::Display for Changes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = [
-            ("added", &self.added),
-            ("removed", &self.removed),
-            ("restarted", &self.restarted),
-            ("changed", &self.changed),
-            ("certificates renewed of", &self.renewed),
-        ];
-        let mut said: Vec<_> = all
-            .iter()
-            .filter(|(_, names)| !names.is_empty())
-            .map(|(what, names)| format!("{what} {}", names.join(", ")))
-            .collect();
-        said.extend(self.metrics.then(|| "the address of metrics changed".to_owned()));
-        f.write_str(if said.is_empty() { "nothing has changed" } else { "" })?;
-        f.write_str(&said.join("; "))
-    }
-}
 
 impl Servers {
     /// Starts all servers of a plan, or none, and shows their figures where it says so.
@@ -138,6 +60,35 @@ impl Servers {
     /// # Errors
     /// As [`start`](Self::start).
     pub async fn start_with(plan: Plan, hooks: Option<Arc<dyn Hooks>>) -> Result<Self, NotStarted> {
+        let mut this = Self::prepare(&plan, hooks).await?;
+        this.manager.start_all().await?;
+        this.show(&plan);
+        this.plan = plan;
+        Ok(this)
+    }
+
+    /// As [`start_with`](Self::start_with), but starts every server that can be started. The log says at ERROR what is wrong
+    /// with each of the others, and so does their [`status`](Self::status); every [`change`](Self::change) tries them again.
+    ///
+    /// # Errors
+    /// When no server can be started, or the figures cannot be shown.
+    pub async fn start_what_can(plan: Plan, hooks: Option<Arc<dyn Hooks>>) -> Result<Self, NotStarted> {
+        let mut this = Self::prepare(&plan, hooks).await?;
+        let mut failed = Vec::new();
+        for server in &plan.servers {
+            failed.extend(this.manager.start(&server.name).await.err());
+        }
+        if !failed.is_empty() && failed.len() == plan.servers.len() {
+            return Err(NotStarted::Every(failed));
+        }
+        failed.iter().for_each(say_not_started);
+        this.show(&plan);
+        this.plan = plan;
+        Ok(this)
+    }
+
+    /// All servers of a plan, none of which runs; figures are shown.
+    async fn prepare(plan: &Plan, hooks: Option<Arc<dyn Hooks>>) -> Result<Self, NotStarted> {
         let manager = Arc::new(Manager::new());
         let mut this = Self {
             desk: Desk::new(&manager),
@@ -155,9 +106,6 @@ impl Servers {
             this.live.insert(server.name.clone(), live);
             this.manager.add(server.name.clone(), built)?;
         }
-        this.manager.start_all().await?;
-        this.show(&plan);
-        this.plan = plan;
         Ok(this)
     }
 
@@ -187,6 +135,9 @@ impl Servers {
     /// everything is as it was before; only servers that had to make room for it were interrupted. Figures go on, and may be
     /// shown at another address, or begin or end to be shown, without any server being touched.
     ///
+    /// A server that [could not be started](Self::start_what_can) before is tried again when all others are as they are to
+    /// be. If it still cannot be started, that is no error: the log says so at ERROR, and the others serve.
+    ///
     /// # Errors
     /// Of the server that cannot be started, or when the figures cannot be shown.
     pub async fn change(&mut self, mut plan: Plan) -> Result<Changes, NotStarted> {
@@ -198,8 +149,10 @@ impl Servers {
         let mut changes = Changes::default();
         let mut data = self.data.clone();
         let mut starts = Vec::new();
+        let down = self.down();
         for server in &plan.servers {
             match self.plan.server(&server.name) {
+                Some(_) if down.contains(&server.name) => continue,
                 None => changes.added.push(server.name.clone()),
                 Some(before) if !server.listens_like(before) => changes.restarted.push(server.name.clone()),
                 Some(_) => continue,
@@ -210,8 +163,8 @@ impl Servers {
         changes.removed = gone.map(|before| before.name.clone()).collect();
 
         let mut done = Vec::new();
-        if let Err(failed) = self.begin(starts, &changes, &mut done).await {
-            self.go_back(&changes, done).await;
+        if let Err(failed) = self.begin(starts, &changes, &down, &mut done).await {
+            self.go_back(&changes, &down, done).await;
             self.watched.keep(|name| self.plan.server(name).is_some());
             if is_shown_elsewhere {
                 self.show_as(shown).await;
@@ -225,9 +178,16 @@ impl Servers {
         }
         self.live.extend(done);
         for server in &mut plan.servers {
-            let Some(before) = self.plan.server(&server.name).filter(|before| server.listens_like(before)) else {
+            let Some(before) = self.plan.server(&server.name) else { continue };
+            if !server.listens_like(before) {
+                if down.contains(&server.name) {
+                    let (live, built) = build(server, &mut data, &self.hooks, &self.watched);
+                    self.live.insert(server.name.clone(), live);
+                    self.manager.remove(&server.name).await;
+                    self.manager.add(server.name.clone(), built)?; // there is none of this name any more
+                }
                 continue;
-            };
+            }
             if !server.answers_like(before) {
                 if let Some(live) = self.live.get(&server.name) {
                     live.put(server.service(&mut data));
@@ -259,6 +219,12 @@ impl Servers {
         self.data = data;
         self.show(&plan);
         self.plan = plan;
+        for name in down.into_iter().filter(|name| self.plan.server(name).is_some()) {
+            match self.manager.start(&name).await {
+                Ok(()) => changes.started.push(name),
+                Err(failed) => say_not_started(&failed),
+            }
+        }
         Ok(changes)
     }
 
@@ -311,6 +277,7 @@ impl Servers {
         &self,
         starts: Vec<(&ServerPlan, Built)>,
         changes: &Changes,
+        down: &[Arc<str>],
         done: &mut Vec<(Arc<str>, Live)>,
     ) -> Result<(), Failed> {
         let mut put_off = Vec::new();
@@ -329,7 +296,8 @@ impl Servers {
         if put_off.is_empty() {
             return Ok(());
         }
-        for name in changes.removed.iter().chain(put_off.iter().map(|(plan, ..)| &plan.name)) {
+        let goes = changes.removed.iter().chain(put_off.iter().map(|(plan, ..)| &plan.name));
+        for name in goes.filter(|name| !down.contains(name)) {
             self.manager.stop(name).await;
         }
         for (plan, live, server) in put_off {
@@ -337,6 +305,12 @@ impl Servers {
             done.push((plan.name.clone(), live));
         }
         Ok(())
+    }
+
+    /// The servers that could not be started.
+    fn down(&self) -> Vec<Arc<str>> {
+        let all = self.manager.status().into_iter();
+        all.filter(|server| !server.running && server.error.is_some()).map(|server| server.name).collect()
     }
 
     /// Lets a console see the data of this plan.
@@ -350,7 +324,7 @@ impl Servers {
     }
 
     /// Undoes what has begun.
-    async fn go_back(&mut self, changes: &Changes, done: Vec<(Arc<str>, Live)>) {
+    async fn go_back(&mut self, changes: &Changes, down: &[Arc<str>], done: Vec<(Arc<str>, Live)>) {
         for (name, _) in &done {
             if self.plan.server(name).is_none() {
                 self.manager.remove(name).await;
@@ -366,13 +340,17 @@ impl Servers {
                 Err(failed) => error!(target: "dinrail::server", error = %failed, "cannot go back"),
             }
         }
-        for name in changes.removed.iter().chain(&changes.restarted) {
+        for name in changes.removed.iter().chain(&changes.restarted).filter(|name| !down.contains(name)) {
             if let Err(failed) = self.manager.start(name).await {
                 error!(target: "dinrail::server", error = %failed, "cannot go back");
             }
         }
         info!(target: "dinrail::server", "every server is as it was before");
     }
+}
+
+fn say_not_started(failed: &Failed) {
+    error!(target: "dinrail::server", server = %failed.name, error = %failed.error, "not started");
 }
 
 fn build(plan: &ServerPlan, data: &mut Data, hooks: &Option<Arc<dyn Hooks>>, watched: &Watched) -> Built {

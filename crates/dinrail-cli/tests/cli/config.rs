@@ -118,6 +118,50 @@ async fn s004_4_a_port_in_use_names_the_server() {
 }
 
 #[tokio::test]
+async fn s004_9_what_can_be_started_serves_and_sighup_tries_the_rest_again() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let at = taken.local_addr().expect("bound");
+    let busy = format!("[[server]]\nname = \"busy\"\nlisten = \"tcp://{at}\"\n");
+    let file = File::new(&[busy.clone(), server("a", "store = { hr = { 0 = 1 } }"), server("b", "")].concat());
+    let mut process = Background::start(&["serve", "--skip-failed", "--config", &file.text()]);
+    let complaint = process.complaint().await;
+    for part in ["ERROR", "server=busy", &format!("cannot listen on {at}: "), "in use"] {
+        assert!(complaint.contains(part), "{part:?} is missing in {complaint}");
+    }
+    assert!(process.line().await.ends_with("(a)"), "what does not run is not said to listen");
+    assert!(process.line().await.ends_with("(b)"));
+
+    // Still taken: said again, and what has changed besides holds.
+    file.write(&[busy.clone(), server("a", "store = { hr = { 0 = 2 } }"), server("c", "")].concat());
+    process.signal("HUP").await;
+    let complaint = process.complaint().await;
+    assert!(complaint.contains("server=busy") && complaint.contains("cannot listen on"), "{complaint}");
+    let c = next(&mut process, "c").await;
+    assert_eq!(stdout(&["read", &c, "hr:0"]).await, "0\n");
+    drop(taken);
+    process.signal("HUP").await;
+    assert_eq!(next(&mut process, "busy").await, format!("tcp://{at}"));
+    assert_eq!(stdout(&["read", &format!("tcp://{at}"), "hr:0"]).await, "0\n");
+    process.signal("TERM").await;
+    let (status, _, complaints) = process.end().await;
+    assert_eq!((status.code(), complaints.as_str()), (Some(0), ""));
+}
+
+#[tokio::test]
+async fn s004_9_when_no_server_can_be_started_every_one_is_named() {
+    let taken = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").expect("a port"));
+    let [one, two] = taken.each_ref().map(|taken| taken.local_addr().expect("bound"));
+    let at = |name: &str, at| format!("[[server]]\nname = \"{name}\"\nlisten = \"tcp://{at}\"\n");
+    let file = File::new(&[at("one", one), at("two", two)].concat());
+    let complaint = failure(3, &["serve", "--skip-failed", "--config", &file.text()]).await;
+    for part in [format!("server \"one\": cannot listen on {one}"), format!("server \"two\": cannot listen on {two}")] {
+        assert!(complaint.contains(&part), "{part:?} is missing in {complaint}");
+    }
+    assert!(complaint.ends_with("nothing was started\n") && complaint.lines().count() == 1, "{complaint}");
+    failure(2, &["serve", "--skip-failed"]).await;
+}
+
+#[tokio::test]
 async fn s004_10_sighup_reads_the_file_again_and_the_log_names_each_server() {
     let file = File::new(&server("a", "store = { hr = { 0 = 1 } }"));
     let mut process = Background::start(&["-v", "serve", "--config", &file.text()]);

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use dinrail_gateway::{NotStarted, Servers};
+
 use crate::harness::{Raw, client, failed_server, plan, start, url};
 
 fn server(name: &str, rest: &str) -> String {
@@ -154,4 +156,58 @@ async fn a_server_that_made_room_in_vain_runs_again() {
     assert_eq!(names, [("a".to_owned(), true)]);
     assert_eq!(url(&servers, "a"), a);
     assert_eq!(Raw::connect(&a).await.read(1).await, Some(5), "with its data");
+}
+
+#[tokio::test]
+async fn s004_9_what_could_not_be_started_is_tried_again_by_each_change() {
+    let taken = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let at = |name: &str, port: usize, rest: &str| {
+        format!("[[server]]\nname = \"{name}\"\nlisten = \"tcp://{}\"\n{rest}\n", taken[port].local_addr().unwrap())
+    };
+    let running = |servers: &Servers| -> Vec<_> {
+        let names = servers.status().into_iter().filter(|server| server.running);
+        names.map(|server| server.name.to_string()).collect()
+    };
+    let before = [at("busy", 0, ""), at("gone", 1, ""), server("works", "store = { hr = { 0 = 1 } }")].concat();
+    let mut servers = Servers::start_what_can(plan(&before), None).await.unwrap();
+    assert_eq!(running(&servers), ["works"]);
+    let busy = &servers.status()[0];
+    assert!(busy.error.as_ref().is_some_and(|error| error.to_string().contains("cannot listen on")), "{busy:?}");
+    let mut works = Raw::connect(&url(&servers, "works")).await;
+    assert_eq!(works.read(1).await, Some(1));
+
+    // What is new must start, and what could not before need not: neither is in the way of going back.
+    let works_2 = server("works", "store = { hr = { 0 = 2 } }");
+    let other = at("busy", 1, "store = { hr = { 0 = 7 } }");
+    let failed = servers.change(plan(&[other.clone(), works_2.clone(), at("new", 2, "")].concat())).await.unwrap_err();
+    assert_eq!(failed_server(&failed), "new");
+    assert_eq!((running(&servers), works.read(2).await), (vec!["works".to_owned()], Some(1)));
+
+    // Listening elsewhere, and still in vain; then in the same way as before, with other data.
+    let changes = servers.change(plan(&[other.clone(), works_2.clone()].concat())).await.unwrap();
+    assert_eq!(changes.to_string(), "removed gone; changed works");
+    assert_eq!((running(&servers), works.read(3).await), (vec!["works".to_owned()], Some(2)));
+    let [_, free, _] = taken;
+    drop(free);
+    let changes = servers.change(plan(&[other.replace("= 7", "= 8"), works_2.clone()].concat())).await.unwrap();
+    assert_eq!(changes.to_string(), "started busy; changed busy");
+    assert_eq!(Raw::connect(&url(&servers, "busy")).await.read(1).await, Some(8));
+    assert_eq!(works.read(4).await, Some(2), "its connection was not touched");
+    assert!(servers.change(plan(&[other.replace("= 7", "= 8"), works_2].concat())).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn s004_9_when_no_server_can_be_started_all_are_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let text =
+        |host: &str| server("a", "").replace("127.0.0.1:0", &format!("{host}:{}", taken.local_addr().unwrap().port()));
+    // The second is an address for documentation (RFC 5737), which no machine has.
+    let both = [text("127.0.0.1"), text("192.0.2.1").replace("\"a\"", "\"b\"")].concat();
+    let failed = Servers::start_what_can(plan(&both), None).await.unwrap_err();
+    let NotStarted::Every(every) = &failed else { panic!("{failed}") };
+    assert_eq!(every.iter().map(|failed| &*failed.name).collect::<Vec<_>>(), ["a", "b"]);
+    assert!(
+        failed.to_string().contains("server \"a\": ") && failed.to_string().contains("; server \"b\": "),
+        "{failed}"
+    );
 }

@@ -15,8 +15,13 @@ use crate::failure::Failure;
 use crate::output;
 
 /// Serves what the file says, until it is told to stop. A console and an address for metrics of the command line stand in
-/// place of the file's.
-pub(super) async fn run(path: PathBuf, console: Option<Listen>, metrics: Option<String>) -> Result<(), Failure> {
+/// place of the file's. `skip_failed`: what cannot be started keeps nothing else from being served.
+pub(super) async fn run(
+    path: PathBuf,
+    console: Option<Listen>,
+    metrics: Option<String>,
+    skip_failed: bool,
+) -> Result<(), Failure> {
     let mut stop = Stop::listen()?;
     let mut reload = Reload::listen()?;
     let plan = load(&path).map_err(|count| {
@@ -29,9 +34,11 @@ pub(super) async fn run(path: PathBuf, console: Option<Listen>, metrics: Option<
         None => plan,
     };
     let hooks = tracing::enabled!(tracing::Level::INFO).then(|| Arc::new(Watch) as Arc<dyn Hooks>);
-    let mut servers = Servers::start_with(plan, hooks)
-        .await
-        .map_err(|failed| Failure::Unreachable(format!("{failed}; nothing was started")))?;
+    let started = match skip_failed {
+        true => Servers::start_what_can(plan, hooks).await,
+        false => Servers::start_with(plan, hooks).await,
+    };
+    let mut servers = started.map_err(|failed| Failure::Unreachable(format!("{failed}; nothing was started")))?;
     let mut told = Vec::new();
     tell(&servers, &mut told)?;
     let mut open = console::open(wanted, servers.desk()).await?;

@@ -60,6 +60,13 @@ pub(crate) struct Serve {
     )]
     config: Option<PathBuf>,
 
+    /// Serve what can be served of a file, not all or nothing
+    ///
+    /// A server that cannot be started is named in the log, with the reason, and the others serve. SIGHUP tries it
+    /// again. When no server can be started, the exit code is 3.
+    #[arg(long, verbatim_doc_comment, requires = "config")]
+    skip_failed: bool,
+
     /// Show how the servers do, for Prometheus, at http://ADDR/metrics
     ///
     /// ADDR is HOST:PORT, such as 127.0.0.1:9100; port 0 takes a free one. Prints "listening on URL (metrics)".
@@ -193,7 +200,7 @@ impl Serve {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let console = self.console.listen()?;
         if let Some(path) = self.config {
-            return config::run(path, console, self.metrics).await;
+            return config::run(path, console, self.metrics, self.skip_failed).await;
         }
         let mut stop = Stop::listen()?;
         let memory = self.memory();
