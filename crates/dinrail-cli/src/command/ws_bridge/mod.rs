@@ -44,9 +44,15 @@ pub(crate) struct WsBridge {
     #[arg(long, verbatim_doc_comment, value_name = "HOST:PORT", default_value = "127.0.0.1:8765")]
     listen: String,
 
-    /// Send these values to every peer, again and again; may be given several times.
-    #[arg(long, value_name = "AREA:ADDR[:COUNT[:TYPE]]")]
+    /// Send these values to every peer, again and again; may be given several times
+    ///
+    /// Without it that is hr:0:10, and nothing is sent while the device refuses those.
+    #[arg(long, verbatim_doc_comment, value_name = "AREA:ADDR[:COUNT[:TYPE]]")]
     watch: Vec<Place>,
+
+    /// Send no updates: peers get answers only.
+    #[arg(long, conflicts_with = "watch")]
+    no_watch: bool,
 
     /// How often; the device is not asked while nobody listens.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
@@ -78,7 +84,7 @@ pub(crate) struct WsBridge {
 }
 
 const HELP: &str = r#"Examples:
-  dinrail ws-bridge --modbus plc --watch hr:0:10                   for programs and pages of this machine
+  dinrail ws-bridge --modbus plc                                   for programs and pages of this machine
   dinrail ws-bridge --modbus plc --listen 0.0.0.0:8765 --allow-origin https://hmi.example
   dinrail ws-bridge --modbus rtu:///dev/ttyUSB0 --unit 17 --allow-writes --watch ir:0:4:f32 --every 200ms
 
@@ -95,7 +101,7 @@ What it is sent:
   {"type":"written","area":"hr","address":100,"unit":1,"count":1}       the device has done it
   {"type":"error","error":"...","exception":2}                          the device refused; a sentence says what
   {"type":"error","error":"...","outcome":"unknown"}                    a write was sent, and no answer came
-  {"type":"update","time":"...","area":"hr","address":0,"unit":1,"values":[1,2,3]}     of each --watch
+  {"type":"update","time":"...","area":"hr","address":0,"unit":1,"values":[1,2,3]}     of each --watch, --every 1s
 What is no such object is answered with an error as well. Answers keep the order of the questions."#;
 
 impl WsBridge {
@@ -146,17 +152,24 @@ impl WsBridge {
 
     /// Tells everybody what is watched. What fails is told, too, and tried again.
     async fn update(&self, client: &Client, updates: &broadcast::Sender<Message>) {
+        let standard = [Place::first_registers(10)];
+        let watched = if self.watch.is_empty() && !self.no_watch { &standard[..] } else { &self.watch };
         let mut ticks = tokio::time::interval(self.every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            for place in &self.watch {
+            for place in watched {
                 if updates.receiver_count() == 0 {
                     break;
                 }
                 let place = Place { unit: self.device.unit, ..*place };
                 let answer = match place.read(client).await {
                     Ok(values) => Answer::update(place, values, SystemTime::now()),
+                    // Nobody has said that the device has them.
+                    Err(error @ Error::Exception(_)) if self.watch.is_empty() => {
+                        debug!(%error, "nothing to tell");
+                        continue;
+                    }
                     Err(error) => {
                         debug!(%error, "nothing to tell");
                         Answer::failed(Some(place), &error, false, None)

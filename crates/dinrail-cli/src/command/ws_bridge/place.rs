@@ -22,6 +22,12 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// The first `count` holding registers of unit 1, each a number.
+    pub(super) fn first_registers(count: u16) -> Self {
+        let start = Reference { area: Area::HoldingRegister, address: 0 };
+        Self { unit: 1, start, count, data_type: DataType::U16, order: Order::default() }
+    }
+
     /// Checks that one request of at most `most` registers or bits carries them, up to the last address.
     pub(super) fn checked(self, most: u16) -> Result<Self, String> {
         let items = usize::from(self.count) * self.width();
