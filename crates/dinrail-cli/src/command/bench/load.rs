@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dinrail::client::Options;
 use dinrail::proto::Pdu;
 use dinrail::transport::Endpoint;
-use dinrail::{Client, Error};
+use dinrail::{Client, Error, blocking};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -23,6 +24,8 @@ pub(super) struct Load {
     pub(super) request: Pdu,
     pub(super) connections: usize,
     pub(super) threads: usize,
+    /// Whether each connection is a blocking client's, in a thread of its own.
+    pub(super) blocking: bool,
 }
 
 /// How far the measurement is; the threads follow it.
@@ -51,7 +54,8 @@ struct Worker {
 impl Load {
     /// Starts the threads and waits until each has its connections.
     pub(super) async fn connect(&self) -> Result<Running, Failure> {
-        let threads = self.threads.min(self.connections);
+        let threads = if self.blocking { self.connections } else { self.threads.min(self.connections) };
+        let runtime = Handle::current();
         let phase = watch::Sender::new(Phase::Connecting);
         let (result, results) = mpsc::unbounded_channel();
         let (connected, mut all_connected) = mpsc::unbounded_channel();
@@ -62,11 +66,12 @@ impl Load {
             counters.push(answered.clone());
             let tally = Arc::new(Mutex::new(Tally::new()?));
             let worker = Worker { phase: phase.subscribe(), connected: connected.clone(), answered, tally };
-            let result = result.clone();
+            let (result, runtime) = (result.clone(), runtime.clone());
             std::thread::Builder::new().name(format!("bench {thread}")).spawn(move || {
                 let tally = worker.tally.clone();
-                let done = block_on(worker.run(share)).map(|()| lock(&tally).clone());
-                let _ = result.send(done); // nobody listens when the measurement was given up
+                let done =
+                    if share.blocking { worker.run_blocking(&share, &runtime) } else { block_on(worker.run(share)) };
+                let _ = result.send(done.map(|()| lock(&tally).clone())); // nobody listens when the measurement was given up
             })?;
         }
         for _ in 0..threads {
@@ -113,10 +118,7 @@ impl Worker {
         let told = clients.as_ref().map(drop).map_err(|error| Failure::of_read("bench", error));
         let _ = self.connected.send(told); // nobody listens when the measurement was given up
         let Ok(clients) = clients else { return Ok(()) };
-        let Ok(Phase::Until(end)) = self.phase.wait_for(|phase| *phase != Phase::Connecting).await.map(|phase| *phase)
-        else {
-            return Ok(());
-        };
+        let Some(end) = self.start().await else { return Ok(()) };
         let mut askers = JoinSet::new();
         for client in &clients {
             for _ in 0..load.options.depth {
@@ -126,6 +128,31 @@ impl Worker {
         }
         askers.join_all().await;
         Ok(())
+    }
+
+    /// The same with a blocking client. The command's `runtime` only says when to start.
+    fn run_blocking(mut self, load: &Load, runtime: &Handle) -> Result<(), Failure> {
+        let client = blocking::Client::connect_with(load.connector.clone(), load.options.clone());
+        let told = client.as_ref().map(drop).map_err(|error| Failure::of_read("bench", error));
+        let _ = self.connected.send(told); // nobody listens when the measurement was given up
+        let Ok(client) = client else { return Ok(()) };
+        let Some(end) = runtime.block_on(self.start()) else { return Ok(()) };
+        let mut now = Instant::now();
+        while is_on(now, end, &self.phase) {
+            let sent = now;
+            let outcome = client.call_pdu(&load.request);
+            now = Instant::now();
+            count(outcome, now - sent, &self.answered, &self.tally);
+        }
+        Ok(())
+    }
+
+    /// Waits for the start, and says when the end is; `None` when there is nothing to measure any more.
+    async fn start(&mut self) -> Option<Instant> {
+        match *self.phase.wait_for(|phase| *phase != Phase::Connecting).await.ok()? {
+            Phase::Until(end) => Some(end),
+            Phase::Connecting | Phase::Over => None,
+        }
     }
 }
 
@@ -147,17 +174,26 @@ async fn ask(
     tally: Arc<Mutex<Tally>>,
 ) {
     let mut now = Instant::now();
-    while now < end && phase.has_changed().is_ok_and(|changed| !changed) {
+    while is_on(now, end, &phase) {
         let sent = now;
         let outcome = client.call_pdu(&request).await;
         now = Instant::now();
-        match outcome {
-            Ok(_) => {
-                lock(&tally).answered(now - sent);
-                answered.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(error) => lock(&tally).failed(error.to_string()),
+        count(outcome, now - sent, &answered, &tally);
+    }
+}
+
+/// Whether one more is to be asked: until the end, and until told to stop.
+fn is_on(now: Instant, end: Instant, phase: &watch::Receiver<Phase>) -> bool {
+    now < end && phase.has_changed().is_ok_and(|changed| !changed)
+}
+
+fn count(outcome: Result<Option<Pdu>, Error>, latency: Duration, answered: &AtomicU64, tally: &Mutex<Tally>) {
+    match outcome {
+        Ok(_) => {
+            lock(tally).answered(latency);
+            answered.fetch_add(1, Ordering::Relaxed);
         }
+        Err(error) => lock(tally).failed(error.to_string()),
     }
 }
 

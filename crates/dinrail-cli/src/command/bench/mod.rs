@@ -49,6 +49,10 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
 
+    /// Ask with dinrail's blocking client: a thread a connection, one request at a time.
+    #[arg(long, conflicts_with_all = ["depth", "threads"])]
+    blocking: bool,
+
     /// Write the result as one JSON object.
     #[arg(long)]
     json: bool,
@@ -59,6 +63,7 @@ Examples:
   dinrail bench 127.0.0.1:5020                                one request at a time, for 5 s
   dinrail bench 127.0.0.1:5020 --connections 50 --duration 10s
   dinrail bench 127.0.0.1:5020 --depth 16 --read ir:0 -n 125  pipelined, full requests
+  dinrail bench 127.0.0.1:5020 --blocking                     with the client that needs no async
   dinrail bench 127.0.0.1:5020 --json
 
 The JSON object: {\"requests\":N,\"seconds\":S,\"requests_per_second\":R,\"latency_us\":{\"min\":..,\"mean\":..,
@@ -107,6 +112,7 @@ impl Bench {
             request: request.map_err(|error| Failure::Usage(format!("{}: {error}", self.read)))?,
             connections: self.connections.into(),
             threads: self.threads.into(),
+            blocking: self.blocking,
         })
     }
 }
