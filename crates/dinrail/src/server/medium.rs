@@ -120,7 +120,7 @@ async fn start_tls<S: Service>(
     let first = TcpListener::bind(address, &shared.options).await?;
     let local = first.local_addr().map_err(Error::from)?;
     let wire = Wire::new(&shared.options, tls_burst(shared.options.framing));
-    let handshakes = Handshakes { service: service.clone(), tls: tls.clone(), wire };
+    let handshakes = Handshakes::new(service, tls, wire);
     match shared.options.threads {
         None => drop(tokio::spawn(accept::run(first, handshakes, Listening::new(shared)))),
         Some(threads) => threads::spawn_tasks(threads, first, local, handshakes, shared)?,

@@ -21,7 +21,6 @@ mod descriptors;
 mod diagnostics;
 mod entry;
 mod event_loop;
-mod faulty;
 mod hooks;
 mod line;
 mod manager;
@@ -32,6 +31,7 @@ mod rate;
 mod scratch;
 #[cfg(feature = "serial")]
 mod serial;
+mod shaped;
 mod shared;
 mod threads;
 #[cfg(feature = "tls")]

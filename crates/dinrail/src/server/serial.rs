@@ -12,13 +12,14 @@ use super::entry::Keeper;
 use super::line::Wire;
 use super::medium::{Medium, Start};
 use super::options::{MissingUnit, Options};
+use super::shaped::Around;
 use super::shared::Shared;
 use super::threads;
 use crate::Error;
 use crate::backoff::Backoff;
 use crate::proto::Framing;
 use crate::service::{Peer, Service};
-use crate::transport::{Connect, Faulty, Link, Role, Serial, SerialPort, Tapped, Trace};
+use crate::transport::{Connect, Link, Role, Serial, SerialPort, Tapped, Trace};
 
 impl Medium for Serial {}
 
@@ -34,20 +35,20 @@ impl Start for Serial {
 
     #[allow(private_interfaces)]
     async fn start<S: Service>(&self, service: &Arc<S>, shared: &Arc<Shared>) -> Result<Arc<str>, Error> {
-        start(self, None, service, shared)
+        start(self, None::<()>, service, shared)
     }
 }
 
-/// Opens a port and serves it, as a line that is bad on purpose if so wanted.
+/// Opens a port and serves it, with something around it if so wanted.
 pub(super) fn start<S: Service>(
     port: &Serial,
-    faulty: Option<Faulty<()>>,
+    around: Option<impl Around>,
     service: &Arc<S>,
     shared: &Arc<Shared>,
 ) -> Result<Arc<str>, Error> {
     let name: Arc<str> = port.to_string().into();
     let failed = |source: std::io::Error| Error::Bind { address: name.clone(), source: Arc::new(source) };
-    let line = SerialLine { port: port.clone(), faulty, service: service.clone(), shared: shared.clone() };
+    let line = SerialLine { port: port.clone(), around, service: service.clone(), shared: shared.clone() };
     let listening = Listening::new(shared);
     match shared.options.threads {
         None => {
@@ -73,14 +74,14 @@ pub(super) fn start<S: Service>(
     Ok(name)
 }
 
-struct SerialLine<S> {
-    faulty: Option<Faulty<()>>,
+struct SerialLine<S, A> {
+    around: Option<A>,
     port: Serial,
     service: Arc<S>,
     shared: Arc<Shared>,
 }
 
-impl<S: Service> SerialLine<S> {
+impl<S: Service, A: Around> SerialLine<S, A> {
     /// Serves until the server stops, however often the port goes away meanwhile.
     async fn run(self, stream: SerialPort, listening: Listening) {
         let mut next = Some(stream);
@@ -153,13 +154,13 @@ impl<S: Service> SerialLine<S> {
         let known = Known::new(self.shared.clone(), entry.clone());
         // A task of its own, since a stop ends a line as it ends a connection.
         let service = self.service.clone();
-        let task = match &self.faulty {
+        let task = match &self.around {
             None => tokio::spawn(connection::run(stream, wire, service, known)),
-            Some(faulty) => {
+            Some(around) => {
                 let mut link = Link::new(Role::Server, &self.port.to_string(), wire.framing);
                 link.burst = self.port.burst();
                 let seen = Tapped::new(stream, link, Trace::new().with_hex());
-                tokio::spawn(connection::run(faulty.spoil(seen), wire, service, known))
+                tokio::spawn(connection::run(around.stream(seen), wire, service, known))
             }
         };
         entry.set_keeper(Keeper::Task(task.abort_handle()));

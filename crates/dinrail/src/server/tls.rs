@@ -11,23 +11,38 @@ use super::accept::Place;
 use super::connection::{self, Known};
 use super::entry::Keeper;
 use super::line::Wire;
+use super::shaped::Around;
 use crate::service::Service;
 use crate::transport::{ServerTls, Stream, part};
 
 /// A task for each connection, on the runtime that accepts them: first the handshake, then the requests.
-pub(super) struct Handshakes<S> {
-    pub(super) service: Arc<S>,
-    pub(super) tls: ServerTls,
-    pub(super) wire: Wire,
+pub(super) struct Handshakes<S, A = ()> {
+    service: Arc<S>,
+    tls: ServerTls,
+    wire: Wire,
+    /// What is put around a connection when its handshake is done.
+    inside: A,
 }
 
-impl<S> Clone for Handshakes<S> {
-    fn clone(&self) -> Self {
-        Self { service: self.service.clone(), tls: self.tls.clone(), wire: self.wire }
+impl<S> Handshakes<S> {
+    pub(super) fn new(service: &Arc<S>, tls: &ServerTls, wire: Wire) -> Self {
+        Self { service: service.clone(), tls: tls.clone(), wire, inside: () }
+    }
+
+    pub(super) fn with_inside<A: Around>(self, inside: A) -> Handshakes<S, A> {
+        let Self { service, tls, wire, inside: () } = self;
+        Handshakes { service, tls, wire, inside }
     }
 }
 
-impl<S: Service, T: Stream> Place<T> for Handshakes<S> {
+impl<S, A: Around> Clone for Handshakes<S, A> {
+    fn clone(&self) -> Self {
+        let Self { service, tls, wire, inside } = self;
+        Self { service: service.clone(), tls: tls.clone(), wire: *wire, inside: inside.clone() }
+    }
+}
+
+impl<S: Service, A: Around, T: Stream> Place<T> for Handshakes<S, A> {
     fn take(&mut self, io: T, known: Known) {
         let entry = known.entry.clone();
         let task = tokio::spawn(run(io, self.clone(), known));
@@ -35,7 +50,7 @@ impl<S: Service, T: Stream> Place<T> for Handshakes<S> {
     }
 }
 
-async fn run<S: Service>(io: impl Stream, how: Handshakes<S>, known: Known) {
+async fn run<S: Service, A: Around>(io: impl Stream, how: Handshakes<S, A>, known: Known) {
     let options = &known.shared.options;
     let limit = options.handshake_timeout;
     // Its state is far larger than that of a connection, and soon gone.
@@ -49,7 +64,7 @@ async fn run<S: Service>(io: impl Stream, how: Handshakes<S>, known: Known) {
                 target: "dinrail::server",
                 server = %options.name, %peer, role = peer.role.as_deref(), "the TLS handshake is done"
             );
-            return connection::run(stream, how.wire, how.service, known).await;
+            return connection::run(how.inside.stream(stream), how.wire, how.service, known).await;
         }
         Ok(Err(refused)) => Some(refused),
         Err(_) => None,

@@ -17,7 +17,8 @@ use crate::service::Peer;
 /// What changes the bytes.
 type Change = dyn Fn(Direction, &mut Vec<u8>) + Send + Sync;
 
-/// A [`Connect`] or a [`Listener`] on whose connections a closure sees, changes or drops what passes.
+/// A [`Connect`] or a [`Listener`] on whose connections a closure sees, changes or drops what passes. Around an
+/// [`Endpoint`](super::Endpoint) it is a [`Medium`](crate::server::Medium) too: what a server listens on.
 ///
 /// The closure is given what is sent or received in one go, which is usually a frame but need not be. It leaves what is
 /// to go on, which may be nothing.
@@ -34,6 +35,17 @@ type Change = dyn Fn(Direction, &mut Vec<u8>) + Send + Sync;
 ///     }
 /// });
 /// let client = Client::connect_with(connect, Default::default()).await?;
+///
+/// // The server loses every reply that is an exception.
+/// use dinrail::service::Memory;
+/// use dinrail::transport::Endpoint;
+/// let listen: Endpoint = "tcp://127.0.0.1:0".parse()?;
+/// let lossy = Rewrite::new(listen, |direction, bytes| {
+///     if direction == Direction::Sent && bytes.get(7).is_some_and(|function| *function >= 0x80) {
+///         bytes.clear();
+///     }
+/// });
+/// let server = dinrail::Server::on(lossy, Memory::new());
 /// # Ok(())
 /// # }
 /// ```
@@ -54,8 +66,19 @@ impl<T> Rewrite<T> {
         &self.inner
     }
 
-    fn wrap<S: Stream>(&self, stream: S) -> Rewritten<S> {
+    /// The same closure around something else.
+    pub(crate) fn around<U>(&self, inner: U) -> Rewrite<U> {
+        Rewrite { inner, change: self.change.clone() }
+    }
+
+    pub(crate) fn wrap<S: Stream>(&self, stream: S) -> Rewritten<S> {
         Rewritten(Shaped::new(stream, By(self.change.clone())))
+    }
+}
+
+impl<T: Clone> Clone for Rewrite<T> {
+    fn clone(&self) -> Self {
+        self.around(self.inner.clone())
     }
 }
 

@@ -13,14 +13,14 @@ mod pki;
 use std::time::{Duration, Instant};
 
 use dinrail::client::{Backoff, Options};
-use dinrail::proto::adu::{CustomLength, LengthRule};
+use dinrail::proto::adu::{Adu, CustomLength, Decoded, Decoder, LengthRule, Side};
 use dinrail::proto::pdu::device_id::ReadDeviceId;
 use dinrail::proto::pdu::diagnostics::Diagnostic;
 use dinrail::server::{self, DiagnosticsMode};
 use dinrail::service::{
     BoxService, DeviceIdentity, ExceptionStatus, Failure, Fifos, Files, Memory, ServerId, Service as _,
 };
-use dinrail::transport::{Endpoint, Faults, Faulty, TlsOptions};
+use dinrail::transport::{Connect, Direction, Endpoint, Faults, Faulty, Rewrite, TlsOptions};
 use dinrail::{Client, ExceptionCode, FunctionCode, Server, blocking};
 
 use self::bus::Bus;
@@ -264,6 +264,55 @@ fn a_bad_line_on_every_medium() {
             Err(error) => assert!(place.pki.is_some(), "only TLS has a handshake: {error}"),
         }
         server.stop().expect("it stops");
+    }
+}
+
+/// A server on any medium can have a closure that alters replies, and drops them. It is given whole frames.
+#[test]
+fn s001_31_replies_are_altered_and_dropped_on_every_medium() {
+    let places = [
+        Place::network("tcp://127.0.0.1:0"),
+        Place::network("rtu+tcp://127.0.0.1:0"),
+        Place::network("udp://127.0.0.1:0"),
+        Place::network("ascii+udp://127.0.0.1:0"),
+        Place::tls("tls://localhost:0"),
+        Place::tls("pdu+tls://localhost:0"),
+        Place::serial("rtu"),
+        Place::serial("ascii"),
+    ];
+    for place in places {
+        let framing = Connect::framing(&place.listen);
+        let listen = Rewrite::new(place.listen.clone(), move |direction, bytes| {
+            if direction == Direction::Received {
+                return;
+            }
+            // Decoding may be done in place.
+            let mut frame = bytes.clone();
+            let Decoded::Frame { adu, length } = Decoder::new(framing, Side::Replies).decode(&mut frame, true) else {
+                panic!("a whole frame of {framing:?}")
+            };
+            let (transaction, unit, mut pdu) = (adu.transaction, adu.unit, adu.pdu.to_vec());
+            assert_eq!(length, bytes.len());
+            match pdu[0] {
+                3 => pdu[3] ^= 0x80, // the high bit of the first register's low byte
+                4 => return bytes.clear(),
+                _ => return,
+            }
+            bytes.resize(framing.max_adu(), 0);
+            let length = framing.encode(&Adu { transaction, unit, pdu: &pdu }, bytes).expect("it fits");
+            bytes.truncate(length);
+        });
+        let server = blocking::Server::on(listen, service()).with_options(server_options());
+        let endpoint = place.client_of(server.start().expect("it starts"));
+        let client = connect_blocking(endpoint.clone());
+        client.write_registers(7, &[1, 2]).expect("FC 16");
+        assert_eq!(client.read_holding_registers(7, 2).expect("FC 3"), [0x81, 2], "altered: {endpoint}");
+        let brief = client.with_timeout(Duration::from_millis(100));
+        assert!(brief.read_input_registers(7, 1).expect_err("dropped").is_timeout(), "{endpoint}");
+        assert_eq!(client.read_coils(0, 1).expect("FC 1"), [false], "the others pass: {endpoint}");
+        client.close();
+        server.stop().expect("it stops");
+        assert!(!server.is_running());
     }
 }
 
