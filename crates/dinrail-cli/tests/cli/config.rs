@@ -1,13 +1,16 @@
 //! `dinrail serve --config` and `dinrail check`.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use crate::harness::{Background, failure, stdout};
+use crate::harness::{Background, DEADLINE, failure, stdout};
+use crate::metrics::{scrape, shown, value};
 
 /// A file in a directory of its own.
 struct File {
@@ -61,6 +64,73 @@ async fn s004_13_a_file_is_served_until_sigterm() {
     let (status, _, stderr) = process.end().await;
     assert_eq!((status.code(), stderr.as_str()), (Some(0), ""));
     assert_eq!(client.read(&mut [0]).await.unwrap_or(0), 0, "the client sees the end");
+}
+
+/// A client has asked for more than it reads when the server is told to stop: all that the server took is answered, in order
+/// and in full; then it says that there is no more.
+#[tokio::test]
+async fn s004_13_sigterm_drains_what_was_taken_and_exits_with_0() {
+    // What one read takes; and so much that a good part of the replies is still the server's to send, and requests are left.
+    for (asked, rest) in [(1000, ""), (1000, "threads = 1\n"), (60_000, "")] {
+        let values: Vec<_> = (0..225).map(|value| value.to_string()).collect();
+        let store = format!("grace = \"90s\"\n{rest}store = {{ hr = {{ 0 = [{}] }} }}", values.join(", "));
+        let file = File::new(&server("a", &store));
+        let mut process = Background::start(&["serve", "--config", &file.text(), "--metrics", "127.0.0.1:0"]);
+        let at: SocketAddr = next(&mut process, "a").await.trim_start_matches("tcp://").parse().expect("an address");
+        let metrics = shown(&process.line().await);
+        let (mut read, mut write) = TcpStream::connect(at).await.expect("it listens").into_split();
+        let asking = tokio::spawn(async move {
+            write.write_all(&requests(asked)).await.expect("the server closes after its client");
+            write
+        });
+        let taken = taken(&metrics, u64::from(asked)).await;
+        process.signal("TERM").await;
+        while TcpStream::connect(at).await.is_ok() {} // until it stops
+        assert_eq!(taken < u64::from(asked), asked == 60_000, "{taken} of {asked}");
+
+        let mut replies = Vec::new();
+        let end = timeout(DEADLINE, read.read_to_end(&mut replies)).await.expect("an end in time");
+        assert!(end.is_ok(), "the server closes, and cuts nothing off: {end:?} after {} bytes", replies.len());
+        let answered = right_replies(&replies);
+        assert!((taken..=u64::from(asked)).contains(&answered), "{answered} replies to {taken} requests");
+        assert!(answered < 60_000, "what it has not taken when it is told to stop it does not take then");
+        drop(asking.await.expect("no panic"));
+        let (status, _, stderr) = process.end().await;
+        assert_eq!((status.code(), stderr.as_str()), (Some(0), ""));
+    }
+}
+
+/// So many readings of 125 registers, from 0 to 99 on.
+fn requests(count: u16) -> Vec<u8> {
+    (0..count)
+        .flat_map(|n| [n.to_be_bytes(), [0, 0], [0, 6], [1, 3], (n % 100).to_be_bytes(), [0, 125]].concat())
+        .collect()
+}
+
+/// How many replies these are, each of which is the right one to its request; every register holds its address.
+fn right_replies(bytes: &[u8]) -> u64 {
+    let mut count: u16 = 0;
+    for reply in bytes.chunks(259) {
+        let head = [count.to_be_bytes(), [0, 0], [0, 253], [1, 3]].concat();
+        assert_eq!((reply.len(), &reply[..8], reply[8]), (259, &head[..], 250), "reply {count}");
+        let right = reply[9..].chunks(2).zip(count % 100..).all(|(bytes, value)| bytes == value.to_be_bytes());
+        assert!(right, "reply {count}: {reply:?}");
+        count += 1;
+    }
+    u64::from(count)
+}
+
+/// How many requests the server "a" has taken once it has all, or takes no more: it had turns enough then, since the figures are
+/// from the same thread.
+async fn taken(metrics: &str, asked: u64) -> u64 {
+    let series = "dinrail_requests_total{server=\"a\",function=\"read_holding_registers\",result=\"ok\"}";
+    let (mut taken, mut same) = (0, 0);
+    while same < 20 && taken < asked {
+        let now = value(&scrape(metrics).await, series);
+        same = if now == taken && now > 0 { same + 1 } else { 0 };
+        taken = now;
+    }
+    taken
 }
 
 #[tokio::test]

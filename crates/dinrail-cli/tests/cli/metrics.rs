@@ -6,13 +6,13 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::harness::{Background, DEADLINE, failure, reserve, stdout};
 
 /// What a line says that ends in "(metrics)": where.
-fn shown(line: &str) -> String {
+pub(crate) fn shown(line: &str) -> String {
     let url = line.strip_prefix("listening on http://").expect(line).strip_suffix("/metrics (metrics)").expect(line);
     url.to_owned()
 }
 
 /// The figures as they are now.
-async fn scrape(address: &str) -> String {
+pub(crate) async fn scrape(address: &str) -> String {
     let mut stream = TcpStream::connect(address).await.expect("it listens");
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("it reads");
     let mut answer = String::new();
@@ -23,7 +23,7 @@ async fn scrape(address: &str) -> String {
 }
 
 /// The value of a sample; 0 when it is not there.
-fn value(figures: &str, series: &str) -> u64 {
+pub(crate) fn value(figures: &str, series: &str) -> u64 {
     let line = figures.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     line.map_or(0, |value| value.parse().expect(series))
 }

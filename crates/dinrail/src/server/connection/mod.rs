@@ -16,11 +16,12 @@ use std::any::Any;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use tokio::io::ReadBuf;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tracing::debug;
 
 pub(super) use self::ask::{Asker, completion};
@@ -48,7 +49,7 @@ pub(super) async fn run<S: Service>(io: impl Stream, wire: Wire, service: Arc<S>
         return line.known.log(&end);
     }
     match immediate::serve(&mut line, &*service).await {
-        Left::Ended(end) => line.known.log(&end),
+        Left::Ended(end) => line.part(end).await,
         // Its state is larger: apart from the connection, so that the other way stays small.
         Left::Slow(batch) => Box::pin(run_waiting(line, service, batch)).await,
     }
@@ -57,7 +58,7 @@ pub(super) async fn run<S: Service>(io: impl Stream, wire: Wire, service: Arc<S>
 /// Serves the rest of a connection, whose service takes its time.
 pub(super) async fn run_waiting<S: Service>(mut line: Line<impl Stream>, service: Arc<S>, batch: Box<Scratch>) {
     let end = waiting::serve(&mut line, &service, batch).await;
-    line.known.log(&end);
+    line.part(end).await;
 }
 
 /// A connection.
@@ -106,6 +107,35 @@ impl From<io::Error> for End {
 }
 
 impl<T: Stream> Line<T> {
+    /// Closes the connection, so that the replies it was sent arrive.
+    async fn part(mut self, end: End) {
+        self.known.log(&end);
+        if matches!(end, End::Stop) && self.asks_more() {
+            let grace = self.known.shared.options.grace;
+            // Apart from the connection, so that one that serves stays small. What goes wrong now is of no use to anybody.
+            let _ = Box::pin(timeout(grace, self.hear_out())).await;
+        }
+    }
+
+    /// Whether the peer has sent more than was taken.
+    #[cold]
+    fn asks_more(&mut self) -> bool {
+        let mut byte = [0];
+        let mut buffer = ReadBuf::new(&mut byte);
+        let polled = Pin::new(&mut self.io).poll_read(&mut Context::from_waker(Waker::noop()), &mut buffer);
+        polled.is_ready() && !buffer.filled().is_empty()
+    }
+
+    /// Says that there are no more replies, and lets the peer finish. A socket that is closed while bytes of the peer are
+    /// unread, or that is sent more later, is reset, and the system throws away the replies that the peer has not read yet
+    /// (RFC 2525, 2.17).
+    async fn hear_out(mut self) -> io::Result<()> {
+        self.io.shutdown().await?;
+        let mut nothing = [0; 1024];
+        while self.io.read(&mut nothing).await? > 0 {}
+        Ok(())
+    }
+
     /// Reads into `scratch`, behind the bytes that were `kept`. It goes back to the thread when no bytes are there.
     #[inline(always)] // twice a request: worth 40 instructions
     pub(super) fn poll_fill(
