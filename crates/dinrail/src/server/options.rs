@@ -74,7 +74,9 @@ pub struct Options {
     /// The network interface that is listened on, such as `eth1`; all that the address has unless set. On Linux and Android;
     /// elsewhere a start fails and says so. Linux before 5.7 wants CAP_NET_RAW for it. It means nothing on serial lines.
     pub interface: Option<String>,
-    /// Lets several servers share a port, on systems that can; off unless set.
+    /// Lets several servers share a port, on systems that can; off unless set. Each of them must say so, with one exception:
+    /// a server with several [`threads`](Self::threads), which share its port among themselves, cannot keep one that says so
+    /// from joining them if it is of the same user. Of those that do not, the second fails to start.
     pub reuse_port: bool,
     /// The waits before a serial port that vanished is opened again; from 0.1 s to 2 s unless set. They begin anew when the
     /// port was there for longer than the longest of them. `None`: the server ends when its port does, and
@@ -197,6 +199,12 @@ impl Options {
         if self.units.is_none() && self.missing_units == MissingUnit::Ignore {
             self.units = service.served_units();
         }
+    }
+
+    /// Whether it has several sockets of its own on its port.
+    #[cfg(unix)]
+    pub(crate) fn has_threads(&self) -> bool {
+        self.threads.is_some_and(|threads| threads > 1)
     }
 
     /// Refuses what cannot be, before anything is started.

@@ -75,7 +75,7 @@ fn sockets(
     let mut sockets = vec![first.into_std()?];
     for _ in 1..count {
         sockets.push(
-            TcpListener::bind_std(local, &shared.options)
+            TcpListener::bind_another(local, &shared.options)
                 .map_err(|source| Error::Bind { address: local.to_string().into(), source: Arc::new(source) })?,
         );
     }

@@ -60,21 +60,38 @@ impl TcpListener {
         self.inner.local_addr()
     }
 
-    /// A listening socket that no runtime knows yet.
+    /// A listening socket that no runtime knows yet. It has the address for itself, unless several servers are to share it.
     pub(crate) fn bind_std(address: SocketAddr, options: &Options) -> io::Result<std::net::TcpListener> {
+        let socket = Self::listening(address, options, options.reuse_port)?;
+        // Others of the same server come beside it only now: with the option from the beginning, so would another server's.
+        #[cfg(unix)]
+        if options.has_threads() {
+            socket.set_reuse_port(true)?;
+        }
+        Ok(socket.into())
+    }
+
+    /// Another one on the address of one that [`bind_std`](Self::bind_std) made for the same server.
+    pub(crate) fn bind_another(address: SocketAddr, options: &Options) -> io::Result<std::net::TcpListener> {
+        Self::listening(address, options, true).map(Into::into)
+    }
+
+    fn listening(address: SocketAddr, options: &Options, shares: bool) -> io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         // On Windows SO_REUSEADDR lets two programs share a port; there it is never wanted.
         #[cfg(not(windows))]
         socket.set_reuse_address(options.reuse_address)?;
         #[cfg(unix)]
-        socket.set_reuse_port(options.reuse_port || options.threads.is_some_and(|threads| threads > 1))?;
+        socket.set_reuse_port(shares)?;
+        #[cfg(not(unix))]
+        let _ = shares;
         if let Some(interface) = &options.interface {
             bind_to(&SockRef::from(&socket), interface)?;
         }
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(options.backlog)?;
-        Ok(socket.into())
+        Ok(socket)
     }
 
     /// Hands a listening socket to the runtime that this runs on.

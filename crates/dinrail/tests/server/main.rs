@@ -16,3 +16,4 @@ mod s001_server;
 mod s002_factory;
 mod s004_14_metrics;
 mod s004_manager;
+mod sharing;

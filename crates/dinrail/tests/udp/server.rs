@@ -1,7 +1,8 @@
 //! The server against raw datagrams: what comes back, and to whom.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use dinrail::proto::{Adu, Framing, UnitId};
 use dinrail::server::{Hooks, MissingUnit, Options};
@@ -266,6 +267,50 @@ async fn s001_21_a_port_in_use_is_an_error_that_names_it_and_two_may_share_it_if
         let (_first, address) = start(addresses(), shared.clone()).await;
         Server::udp(address, addresses()).with_options(shared).start().await.expect("both share it");
         Server::udp(address, addresses()).start().await.expect_err("this one does not");
+    }
+}
+
+#[tokio::test]
+async fn s000_10_s001_21_a_port_that_threads_share_is_taken_for_another_server() {
+    let on_threads = Options::default().with_threads(Some(2));
+    let (_server, address) = start(addresses(), on_threads.clone()).await;
+    // Every address of the machine, this one among them, is no other.
+    for taken in [address, SocketAddr::from(([0, 0, 0, 0], address.port()))] {
+        for options in [on_threads.clone(), Options::default(), Options::default().with_threads(Some(1))] {
+            let second = Server::udp(taken, addresses()).with_options(options);
+            let error = second.start().await.expect_err("it is in use");
+            let Error::Bind { address: named, source } = &error else { panic!("{error:?}") };
+            assert_eq!((&**named, source.kind()), (&*taken.to_string(), std::io::ErrorKind::AddrInUse));
+        }
+    }
+    let (_alone, address) = start(addresses(), Options::default()).await;
+    Server::udp(address, addresses()).with_options(on_threads).start().await.expect_err("it is in use");
+}
+
+/// The system takes a socket for a datagram by the port it comes from, which differs each time.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn s001_21_datagrams_are_spread_over_threads_and_over_servers_that_share_a_port() {
+    for servers in [1, 2] {
+        let options = Options::default().with_threads(Some(2)).with_reuse_port(servers == 2);
+        let seen = Arc::new(Mutex::new(HashSet::new()));
+        let (mut running, mut address) = (Vec::new(), SocketAddr::from(([127, 0, 0, 1], 0)));
+        for _ in 0..servers {
+            let threads = seen.clone();
+            let service = read_only(move |read: Read| {
+                threads.lock().unwrap().insert(std::thread::current().id());
+                Ok(vec![0u16; read.count.into()])
+            });
+            let server = Server::udp(address, service).with_options(options.clone());
+            address = server.start().await.expect("each says so");
+            running.push(server);
+        }
+        let mut asked = 0;
+        while seen.lock().unwrap().len() < 2 * servers {
+            assert!(asked < 500, "a thread had no datagram of {asked}");
+            Raw::connect(address).await.ask(&read(3, 0, 1)).await;
+            asked += 1;
+        }
     }
 }
 

@@ -60,17 +60,30 @@ pub(super) async fn listen(address: &str, options: &Options) -> Result<std::net:
     Err(failed(last))
 }
 
+/// A socket that has the address for itself, unless several servers are to share it.
 fn bind(address: SocketAddr, options: &Options) -> io::Result<std::net::UdpSocket> {
+    let socket = bound(address, options, options.reuse_port)?;
+    // Others of the same server come beside it only now: with the option from the beginning, so would another server's.
+    #[cfg(unix)]
+    if options.has_threads() {
+        socket.set_reuse_port(true)?;
+    }
+    Ok(socket.into())
+}
+
+fn bound(address: SocketAddr, options: &Options, shares: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     // `reuse_address` is for connections that linger, which UDP has not: here it would let another program take the port.
     #[cfg(unix)]
-    socket.set_reuse_port(options.reuse_port || options.threads.is_some_and(|threads| threads > 1))?;
+    socket.set_reuse_port(shares)?;
+    #[cfg(not(unix))]
+    let _ = shares;
     if let Some(interface) = &options.interface {
         bind_to(&SockRef::from(&socket), interface)?;
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// Serves on the runtime that this runs on, or on threads of its own, each with a socket of its own.
@@ -84,8 +97,9 @@ fn spawn<S: Service>(first: std::net::UdpSocket, service: &Arc<S>, shared: &Arc<
     let mut sockets = vec![first];
     for _ in 1..threads {
         sockets.push(
-            bind(local, &shared.options)
-                .map_err(|source| Error::Bind { address: local.to_string().into(), source: Arc::new(source) })?,
+            bound(local, &shared.options, true)
+                .map_err(|source| Error::Bind { address: local.to_string().into(), source: Arc::new(source) })?
+                .into(),
         );
     }
     for (number, socket) in sockets.into_iter().enumerate() {
