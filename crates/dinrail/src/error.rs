@@ -76,6 +76,11 @@ pub enum Error {
         /// The port, as a URL.
         port: Arc<str>,
     },
+    /// Somebody serves this server already, and waits for its end.
+    AlreadyServing {
+        /// Where it listens, as a URL.
+        address: Arc<str>,
+    },
     /// A certificate, a private key or a TLS setting cannot be used; the sentence names it and the mend.
     Tls(Arc<str>),
     /// Rules of who may do what cannot be used; the sentence names the place and the mend.
@@ -128,6 +133,7 @@ impl Error {
             | Self::Point { .. }
             | Self::Bind { .. }
             | Self::Gone { .. }
+            | Self::AlreadyServing { .. }
             | Self::Tls(_)
             | Self::Rules(_)
             | Self::Points(_)
@@ -182,6 +188,10 @@ impl fmt::Display for Error {
                 f,
                 "{port} is gone, and the server has ended; start it again when the port is back, or set the server's \
                  option reconnect to have it wait"
+            )?,
+            Self::AlreadyServing { address } => write!(
+                f,
+                "the server on {address} is being served already: stop it first, or wait for the serve that is under way"
             )?,
             Self::Tls(sentence) | Self::Rules(sentence) | Self::Points(sentence) => f.write_str(sentence)?,
             Self::Option(what) => f.write_str(what)?,

@@ -76,12 +76,12 @@ impl<S: Service, M: Medium> Server<S, M> {
     /// Starts, and waits until it is stopped from another thread.
     ///
     /// # Errors
-    /// As [`start`](Self::start).
+    /// As [`start`](Self::start), and [`Error::AlreadyServing`] while another thread serves it.
     pub fn serve(&self) -> Result<(), Error> {
         wait(handle()?, self.inner.serve())
     }
 
-    /// Stops gracefully, as [`crate::Server::stop`]. Its port is free when this returns.
+    /// Stops gracefully, as [`crate::Server::stop`], also while another thread is just starting it. Its port is free when this returns.
     ///
     /// # Errors
     /// When the system gives no thread.

@@ -28,6 +28,7 @@ mod medium;
 mod metrics;
 mod options;
 mod rate;
+mod run;
 mod scratch;
 #[cfg(feature = "serial")]
 mod serial;
@@ -41,7 +42,7 @@ mod udp;
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -57,6 +58,7 @@ pub use self::manager::{Failed, Manager, Status};
 pub use self::medium::{Medium, Network};
 pub use self::metrics::{DURATION_BOUNDS, LineError, Measured, Metrics, Outcome};
 pub use self::options::{MissingUnit, Options, WhenFull};
+use self::run::{Ends, Running, Serving, lock};
 use self::shared::Shared;
 pub use self::shared::{Report, Statistics};
 use crate::Error;
@@ -76,11 +78,6 @@ pub struct Server<S, M: Medium = Network> {
     running: Mutex<Option<Running<M::Local>>>,
     /// Held while it is being started: one at a time.
     starting: tokio::sync::Mutex<()>,
-}
-
-struct Running<L> {
-    shared: Arc<Shared>,
-    local: L,
 }
 
 impl<S: Service> Server<S> {
@@ -166,55 +163,90 @@ impl<S: Service, M: Medium> Server<S, M> {
         if let Some(local) = self.local_addr() {
             return Ok(local);
         }
+        Ok(self.begin(false).await?.1)
+    }
+
+    /// Starts; for one who holds `starting`, and has seen that it does not run.
+    async fn begin(&self, served: bool) -> Result<(Arc<Shared>, M::Local), Error> {
         let mut options = self.options.clone();
         self.medium.prepare(&mut options);
         options.learn_units(&*self.service);
         options.check()?;
+        // One that was cut off a moment ago lets go of its address first. Unless its runtime does not run any more.
+        if let Some(last) = self.shared() {
+            let _ = tokio::time::timeout(self.options.grace, last.until_deaf()).await;
+        }
         let shared = Shared::new(options, self.hooks.clone()).with_diagnostics(&self.diagnostics).begun();
-        // When a part of it cannot be had, those that were started end.
-        let local = self.medium.start(&self.service, &shared).await.inspect_err(|_| shared.abort())?;
+        // When a part of it cannot be had, or nobody waits for it any more, those that were started end.
+        let ends = Ends::new(&shared);
+        let local = self.medium.start(&self.service, &shared).await?;
         info!(target: "dinrail::server", server = %shared.options.name, address = %local, "listening");
-        *self.running() = Some(Running { shared, local: local.clone() });
-        Ok(local)
+        *lock(&self.running) = Some(Running { shared: shared.clone(), local: local.clone(), served });
+        ends.keep();
+        Ok((shared, local))
     }
 
-    /// Starts, and serves until it is stopped from elsewhere.
+    /// Starts, and serves until it is stopped from elsewhere. A server that [was started](Self::start) before is served
+    /// as it runs.
+    ///
+    /// Dropping the future, or aborting its task, cuts off at once what it has started: connections end, and the port is
+    /// free. A server that was started before goes on; [`stop`](Self::stop) it.
     ///
     /// # Errors
-    /// As [`start`](Self::start); [`Error::Gone`] when its serial port is gone, and it is not to
+    /// As [`start`](Self::start); [`Error::AlreadyServing`] while another `serve` or [`serve_until`](Self::serve_until)
+    /// waits for the end of this server; [`Error::Gone`] when its serial port is gone, and it is not to
     /// [wait for it](Options::reconnect). It can be started again then.
     pub async fn serve(&self) -> Result<(), Error> {
-        self.start().await?;
-        let Some(shared) = self.shared() else { return Ok(()) };
-        shared.until_stopped().await;
-        shared.failure.get().map_or(Ok(()), |error| Err(error.clone()))
+        let serving = self.begin_serving().await?;
+        serving.shared.until_stopped().await;
+        serving.shared.failure.get().map_or(Ok(()), |error| Err(error.clone()))
     }
 
-    /// Starts, serves until `shutdown` is there, and stops gracefully.
+    /// Starts, serves until `shutdown` is there, and stops gracefully. Dropping the future is as with [`serve`](Self::serve).
     ///
     /// # Errors
     /// As [`serve`](Self::serve), before `shutdown` is there.
     pub async fn serve_until(&self, shutdown: impl Future<Output = ()>) -> Result<Report, Error> {
-        self.start().await?;
+        let serving = self.begin_serving().await?;
         let mut shutdown = pin!(shutdown);
-        if let Some(shared) = self.shared() {
-            tokio::select! {
-                biased;
-                () = &mut shutdown => return Ok(self.stop().await),
-                () = shared.until_stopped() => {}
-            }
-            if let Some(error) = shared.failure.get() {
-                return Err(error.clone());
-            }
+        tokio::select! {
+            biased;
+            () = &mut shutdown => return Ok(self.stop().await),
+            () = serving.shared.until_stopped() => {}
+        }
+        if let Some(error) = serving.shared.failure.get() {
+            return Err(error.clone());
         }
         // It was stopped from elsewhere.
         shutdown.await;
         Ok(self.stop().await)
     }
 
+    async fn begin_serving(&self) -> Result<Serving<'_, M::Local>, Error> {
+        let _alone = self.starting.lock().await;
+        let (shared, began) = match self.join()? {
+            Some(shared) => (shared, false),
+            None => (self.begin(true).await?.0, true),
+        };
+        Ok(Serving { running: &self.running, shared, began })
+    }
+
+    /// What it runs as, to be served from now on; `None` when it does not run.
+    fn join(&self) -> Result<Option<Arc<Shared>>, Error> {
+        let mut running = lock(&self.running);
+        let Some(running) = running.as_mut().filter(|running| !running.shared.is_stopping()) else {
+            return Ok(None);
+        };
+        if std::mem::replace(&mut running.served, true) {
+            return Err(Error::AlreadyServing { address: self.medium.url(&running.local).into() });
+        }
+        Ok(Some(running.shared.clone()))
+    }
+
     /// Stops gracefully: stops accepting, lets requests that are being worked on finish for as long as
     /// [`Options::grace`], and closes every connection. Its port is free when this returns. Does nothing when it does
-    /// not run. Once it has begun, dropping the future changes nothing but that nobody waits: the limit holds.
+    /// not run. Once it has begun, dropping the future changes nothing but that nobody waits: the limit holds. While the server
+    /// is being started, it waits until it has been, and stops it then.
     pub async fn stop(&self) -> Report {
         let grace = self.options.grace;
         self.stop_within(grace).await
@@ -222,11 +254,15 @@ impl<S: Service, M: Medium> Server<S, M> {
 
     /// As [`stop`](Self::stop), with another limit for requests that are being worked on.
     pub async fn stop_within(&self, grace: Duration) -> Report {
-        let Some(shared) = self.shared() else {
+        let running = {
+            let _none_is_starting = self.starting.lock().await;
+            self.shared()
+        };
+        let Some(shared) = running else {
             return Report::default();
         };
         let report = shared.stop(grace).await;
-        let mut running = self.running();
+        let mut running = lock(&self.running);
         if running.as_ref().is_some_and(|running| Arc::ptr_eq(&running.shared, &shared)) {
             *running = None;
         }
@@ -240,7 +276,10 @@ impl<S: Service, M: Medium> Server<S, M> {
 
     /// The address it listens on; `None` when it does not run.
     pub fn local_addr(&self) -> Option<M::Local> {
-        self.running().as_ref().filter(|running| !running.shared.is_stopping()).map(|running| running.local.clone())
+        lock(&self.running)
+            .as_ref()
+            .filter(|running| !running.shared.is_stopping())
+            .map(|running| running.local.clone())
     }
 
     /// How many connections are open.
@@ -264,12 +303,7 @@ impl<S: Service, M: Medium> Server<S, M> {
     }
 
     fn shared(&self) -> Option<Arc<Shared>> {
-        self.running().as_ref().map(|running| running.shared.clone())
-    }
-
-    /// Nothing panics while this is held, and a poisoned lock would hold a whole value all the same.
-    fn running(&self) -> MutexGuard<'_, Option<Running<M::Local>>> {
-        self.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.running).as_ref().map(|running| running.shared.clone())
     }
 }
 
@@ -300,20 +334,11 @@ pub async fn serve_listener<S: Service>(
     options.check()?;
     let grace = options.grace;
     let shared = Shared::new(options, None).begun();
-    let _ends_with_this = Ends(shared.clone());
+    let _ends_with_this = Ends::new(&shared);
     let tasks = Tasks { service: Arc::new(service), wire: Wire::new(&shared.options, listener.burst()) };
     tokio::spawn(accept::run(listener, tasks, Listening::new(&shared)));
     shutdown.await;
     Ok(shared.stop(grace).await)
-}
-
-/// Ends everything when it is dropped.
-struct Ends(Arc<Shared>);
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// Serves one connection over any stream that is like TCP, in the [framing](Options::framing) of the options, until the

@@ -433,20 +433,24 @@ impl Shared {
     }
 
     async fn until_empty(&self) {
+        self.until(|table| table.connections.is_empty() && table.listeners == 0).await;
+    }
+
+    /// Waits until the server, which stops, listens no more.
+    pub(super) async fn until_deaf(&self) {
+        self.until(|table| table.listeners == 0).await;
+    }
+
+    async fn until(&self, holds: impl Fn(&Table) -> bool) {
         loop {
             let closed = self.closed.notified();
             tokio::pin!(closed);
             closed.as_mut().enable();
-            if self.is_empty() {
+            if holds(&self.table()) {
                 return;
             }
             closed.await;
         }
-    }
-
-    fn is_empty(&self) -> bool {
-        let table = self.table();
-        table.connections.is_empty() && table.listeners == 0
     }
 
     /// Stops accepting, ends idle connections, and gives the others `grace` to finish, whether or not somebody goes on

@@ -16,4 +16,5 @@ mod s001_server;
 mod s002_factory;
 mod s004_14_metrics;
 mod s004_manager;
+mod serving;
 mod sharing;
