@@ -27,16 +27,20 @@ fn registers() -> SocketAddr {
 
 fn serve(mut stream: TcpStream) -> std::io::Result<()> {
     loop {
-        let mut request = [0; 12];
-        stream.read_exact(&mut request)?;
-        let address = u16::from_be_bytes([request[8], request[9]]);
-        let [high, low] = address.to_be_bytes();
-        let pdu = if address < 100 { vec![request[7], 2, high, low] } else { vec![request[7] | 0x80, 2] };
-        let mut reply = request[..7].to_vec();
-        reply[5] = pdu.len() as u8 + 1;
-        reply.extend(pdu);
-        stream.write_all(&reply)?;
+        answer(&mut stream)?;
     }
+}
+
+fn answer(stream: &mut TcpStream) -> std::io::Result<()> {
+    let mut request = [0; 12];
+    stream.read_exact(&mut request)?;
+    let address = u16::from_be_bytes([request[8], request[9]]);
+    let [high, low] = address.to_be_bytes();
+    let pdu = if address < 100 { vec![request[7], 2, high, low] } else { vec![request[7] | 0x80, 2] };
+    let mut reply = request[..7].to_vec();
+    reply[5] = pdu.len() as u8 + 1;
+    reply.extend(pdu);
+    stream.write_all(&reply)
 }
 
 #[test]
@@ -51,6 +55,31 @@ fn s003_18_calls_wait_for_their_answers() {
     assert_eq!(value, [9]);
     client.close();
     assert!(matches!(client.read_coils(0, 1), Err(Error::Closed { sent: false })));
+}
+
+#[test]
+fn s003_18_the_connection_is_closed_with_the_last_handle_and_by_close() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    for closes in [false, true] {
+        let client = Client::connect(address).expect("a connection");
+        let (mut stream, _) = listener.accept().expect("the client");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("an option");
+        let other = client.unit(2);
+        // The first handle goes; the second one has the connection still.
+        for handle in [client, other.clone()] {
+            let reading = thread::spawn(move || handle.read_holding_registers(7, 1));
+            answer(&mut stream).expect("a request");
+            assert_eq!(reading.join().expect("no panic").expect("an answer"), [7]);
+        }
+        let kept = closes.then(|| other.clone());
+        if let Some(client) = &kept {
+            client.close();
+        }
+        drop(other);
+        assert_eq!(stream.read(&mut [0; 12]).expect("no reset"), 0, "closed: {closes}");
+        assert!(kept.is_none_or(|client| !client.is_connected()));
+    }
 }
 
 #[test]
