@@ -8,6 +8,7 @@ use dinrail::client::{Backoff, Options};
 use dinrail::transport::{Connect, Tcp};
 use dinrail::{Client, Error};
 use tokio::io::DuplexStream;
+use tokio::net::TcpSocket;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::fake::{self, Peer, pipe};
@@ -58,12 +59,43 @@ async fn s003_20_it_connects_again_by_itself() {
     let (listener, address) = fake::listen().await;
     let client = Client::connect(address).await.expect("a connection");
     let first = Peer::accept(&listener).await;
+    let lost = Instant::now();
     drop(first);
     // Without any call.
     let second = Peer::accept(&listener).await;
     until("the client to know", || client.is_connected() && client.stats().reconnects == 1).await;
+    assert!(lost.elapsed() < Duration::from_secs(5), "it took {:?}", lost.elapsed());
     tokio::spawn(second.serve());
     assert_eq!(client.read_holding_registers(3, 1).await.expect("an answer"), [3]);
+}
+
+#[tokio::test]
+async fn s003_20_after_an_outage_of_a_second_it_is_back_within_five() {
+    // The port is kept meanwhile: whoever else takes any free one is not given it.
+    let any: std::net::SocketAddr = "127.0.0.1:0".parse().expect("an address");
+    let port = |address| {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_reuseaddr(true).expect("not bound yet");
+        socket.bind(address).map(|()| socket).expect("a port")
+    };
+    let kept = port(any);
+    let address = kept.local_addr().expect("bound");
+    let listener = port(address).listen(8).expect("a listener");
+    let client = Client::connect(address).await.expect("a connection");
+    let first = Peer::accept(&listener).await;
+    drop(listener);
+    drop(first);
+    until("the client to know", || !client.is_connected()).await;
+    sleep(Duration::from_secs(1)).await; // the outage
+    assert!(!client.is_connected());
+    let listener = port(address).listen(8).expect("a listener");
+    let back = Instant::now();
+    let second = Peer::accept(&listener).await;
+    until("the client to be back", || client.is_connected()).await;
+    assert!(back.elapsed() < Duration::from_secs(5), "it took {:?}", back.elapsed());
+    tokio::spawn(second.serve());
+    assert_eq!(client.read_holding_registers(3, 1).await.expect("an answer"), [3]);
+    assert_eq!(client.stats().reconnects, 1);
 }
 
 #[tokio::test]
