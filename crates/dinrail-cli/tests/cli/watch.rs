@@ -1,4 +1,4 @@
-//! `dinrail watch`.
+//! `dinrail watch`, which is `dinrail monitor` too.
 
 use serde_json::Value;
 
@@ -27,11 +27,11 @@ async fn a_pipe_gets_a_line_a_change() {
 }
 
 #[tokio::test]
-async fn it_goes_on_through_a_restart_of_the_server() {
+async fn s003_4_monitor_goes_on_through_a_restart_of_the_server() {
     let place = reserve();
     let server = Server::start_at(&place.url, &["--set", "hr:0=1"]).await;
     let mut watch =
-        Background::start(&["watch", &place.url, "hr:0:hex", "--json", "--rate", "20ms", "--timeout", "500ms"]);
+        Background::start(&["monitor", &place.url, "hr:0:hex", "--json", "--rate", "20ms", "--timeout", "500ms"]);
     let first = object(&watch.line().await);
     assert_eq!(
         (&first["name"], &first["address"], &first["type"]),
@@ -46,6 +46,9 @@ async fn it_goes_on_through_a_restart_of_the_server() {
     let server = Server::start_at(&place.url, &["--set", "hr:0=2"]).await;
     let back = object(&watch.line().await);
     assert_eq!((&back["value"], &back["quality"]), (&"0x0002".into(), &"good".into()));
+    watch.signal("INT").await;
+    let (_, _, stderr) = watch.end().await;
+    assert_eq!(stderr, "");
     server.stop().await;
 }
 
