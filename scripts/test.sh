@@ -33,10 +33,13 @@ interop() {
 
 # Counts do not depend on the load of the machine; they do change with the compiler and the C library.
 gate() {
-    local count="cargo run --quiet --release --locked --manifest-path benches/Cargo.toml -- instructions"
+    local benches="cargo run --quiet --release --locked --manifest-path benches/Cargo.toml --"
+    local count="$benches instructions"
     $count --servers dinrail --limit-fc3x10 750 --limit-fc3x125 860 \
         --clients dinrail --limit-client-1 2580 --limit-client-100 1705
     $count --servers dinrail-runtime --limit-fc3x10 1550 --limit-fc3x125 1690
+    # A time, but one with room: some 6 ms on an idle machine.
+    $benches toolbox --limit-plan-ms 100
 }
 gate_count() { awk '/above the limit of/{f++} /\(limit /{p++} END {print p + 0, f + 0}'; }
 
@@ -47,7 +50,7 @@ part "doc tests, README and guides" summaries doc_tests
 part "examples" oks scripts/examples.sh
 part "fuzzing, $fuzz_seconds s each" fuzz_count fuzz_smoke
 part "interoperability" summaries interop
-part "instructions a request" gate_count gate
+part "instructions a request, and the time of plans" gate_count gate
 
 all_parts
 echo "$passed passed, $failed failed"

@@ -26,8 +26,8 @@ pub enum Command {
     Idle(Idle),
     /// Loads a server.
     Load(Load),
-    /// Times plans for 100,000 points, and 50 servers that start and stop.
-    Toolbox,
+    /// Times plans for 100,000 points, and 50 servers that start and stop; fails above the limit.
+    Toolbox(Toolbox),
     /// Is one of the servers, until standard input closes.
     Server {
         /// Which.
@@ -112,6 +112,14 @@ pub struct Instructions {
     /// Requests in the longer of the two runs; the other has a tenth.
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1_000..=200_000))]
     pub requests: u64,
+}
+
+/// Options of `toolbox`.
+#[derive(Args)]
+pub struct Toolbox {
+    /// The most milliseconds that the plans may take, in the best of the runs.
+    #[arg(long)]
+    pub limit_plan_ms: Option<u32>,
 }
 
 /// Options of `idle`.

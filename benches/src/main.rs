@@ -51,7 +51,7 @@ fn obey(command: Command) -> Result<()> {
         Command::Instructions(options) => instructions::run(&options),
         Command::Idle(options) => idle::run(&options),
         Command::Load(options) => load(&options),
-        Command::Toolbox => toolbox::run(),
+        Command::Toolbox(options) => toolbox::run(&options),
         Command::Server { name, port } => match name.program() {
             Some(Ok(program)) => become_program(program),
             Some(Err(missing)) => bail!("{missing}"),
