@@ -117,8 +117,12 @@ section! {
         when_full: WhenFull,
         /// Connections that ask nothing for this long are closed, such as "5m"; "off" unless set.
         idle_timeout: Limit,
-        /// How long a request may take before it is answered with exception 0x0B; "10s" unless set, "off" for ever.
+        /// How long a request may take before it is answered with deadline_exception; "10s" unless set, "off" for ever.
         request_timeout: Limit,
+        /// The exception code for a request that takes too long, such as 0x04 (device failure); 0x0B (the target does not
+        /// answer) unless set.
+        #[schemars(range(min = 1, max = 255))]
+        deadline_exception: u8,
         /// How long a TLS handshake may take; "5s" unless set.
         handshake_timeout: Limit,
         /// How many requests of one connection are worked on at once; 1 unless set.

@@ -65,6 +65,12 @@ impl Raw {
         assert_eq!(reply[..9], [high, low, 0, 0, 0, 5, 1, 3, 2], "a reply to this request");
         Some(u16::from_be_bytes([reply[9], reply[10]]))
     }
+
+    /// Whether the server closes it, without another byte.
+    pub(crate) async fn is_closed(&mut self) -> bool {
+        let end = tokio::time::timeout(SOON, self.0.read(&mut [0])).await.expect("an end in time");
+        matches!(end, Ok(0) | Err(_))
+    }
 }
 
 /// The server that could not be started.

@@ -80,6 +80,10 @@ fn s004_13_what_may_be_wrong_in_a_server() {
         ("units = []", "an empty list means nothing"),
         ("idle_timeout = 30", "expected a time in quotes"),
         ("idle_timeout = \"0s\"", "a time of 0 allows nothing"),
+        ("deadline_exception = 0", "0 is no exception code"),
+        ("deadline_exception = 256", "256 is out of range"),
+        ("deadline_exception = 0x02", "exception 0x02 says that a request was wrong, not late"),
+        ("deadline_exception = \"busy\"", "expected an integer, found a text"),
         ("grace = \"off\"", "\"off\" cannot be here"),
         ("max_connections = 0", "`max_connections` is 0"),
         ("max_connections = -1", "-1 is out of range"),
@@ -212,6 +216,10 @@ fn s004_13_what_is_odd_is_said_and_served() {
     let odd = [
         (format!("[store.spare]\n{}", server("")), "warning: no server has the store \"spare\""),
         (server("units = [1, \"5-9\", 7]"), "warning: unit 7 is named twice"),
+        (
+            server("request_timeout = \"off\"\ndeadline_exception = 4"),
+            "warning: no request takes too long for this server",
+        ),
         (server("units = [\"1-5\", \"4-9\"]"), "warning: unit 4 is named twice"),
     ];
     for (text, title) in odd {
@@ -250,6 +258,8 @@ fn the_schema_knows_every_key_and_asks_for_those_that_must_be() {
     for key in ["name", "listen", "store", "read_only", "tls", "rule", "threads"] {
         assert!(server["properties"][key]["description"].is_string(), "{key}: {server}");
     }
+    let code = &server["properties"]["deadline_exception"];
+    assert_eq!((&code["minimum"], &code["maximum"]), (&1.into(), &255.into()), "{code}");
     assert_eq!(schema["$defs"]["Console"]["required"], serde_json::json!(["listen"]));
     assert!(!dinrail_gateway::config::schema().contains("\"null\""));
 }

@@ -1,10 +1,12 @@
 //! What a good file serves.
 
+use std::time::{Duration, Instant};
+
 use dinrail::ExceptionCode;
 use dinrail::proto::pdu::device_id::ReadDeviceId;
 use dinrail_gateway::Servers;
 
-use crate::harness::{client, failed_server, plan, start, unit};
+use crate::harness::{Raw, client, failed_server, plan, start, unit, url};
 
 fn refused<T: std::fmt::Debug>(result: Result<T, dinrail::Error>) -> ExceptionCode {
     result.expect_err("refused").exception().expect("an exception")
@@ -140,6 +142,54 @@ async fn s004_13_limits_and_rules_are_each_servers_own() {
     assert_eq!(refused(rules.write_coil(0, true).await), ExceptionCode::IllegalFunction);
     let nobody = client(&servers, "nobody").await.read_coils(0, 1).await.unwrap_err();
     assert!(nobody.exception().is_none(), "the connection is closed: {nobody}");
+}
+
+#[tokio::test]
+async fn s004_11_a_file_drops_idle_connections_of_the_server_that_says_so() {
+    let server =
+        |name: &str, rest: &str| format!("[[server]]\nname = \"{name}\"\nlisten = \"tcp://127.0.0.1:0\"\n{rest}\n");
+    for more in ["", "threads = 1"] {
+        let impatient = server("impatient", &format!("idle_timeout = \"100ms\"\n{more}"));
+        let servers = start(&[impatient, server("patient", more)].concat()).await;
+        let mut patient = Raw::connect(&url(&servers, "patient")).await;
+        assert_eq!(patient.read(1).await, Some(0));
+        let began = Instant::now();
+        let mut idle = Raw::connect(&url(&servers, "impatient")).await;
+        assert!(idle.is_closed().await);
+        assert!(began.elapsed() >= Duration::from_millis(100), "{:?}", began.elapsed());
+        assert_eq!(patient.read(2).await, Some(0), "the other has no such limit");
+        servers.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn s004_11_a_file_says_who_goes_when_a_server_is_full() {
+    let full = |when: &str| {
+        format!("[[server]]\nname = \"full\"\nlisten = \"tcp://127.0.0.1:0\"\nmax_connections = 2\n{when}\n")
+    };
+    for more in ["", "threads = 1\n"] {
+        let servers = start(&full(&format!("{more}when_full = \"refuse\""))).await;
+        let at = url(&servers, "full");
+        let (mut one, mut two) = (Raw::connect(&at).await, Raw::connect(&at).await);
+        assert_eq!((one.read(1).await, two.read(1).await), (Some(0), Some(0)));
+        assert!(Raw::connect(&at).await.is_closed().await, "the one too many is refused");
+        assert_eq!((one.read(2).await, two.read(2).await), (Some(0), Some(0)), "those that are there stay");
+        servers.stop().await;
+
+        // Unless it says so, the one that has been idle for longest makes room.
+        let servers = start(&full(more)).await;
+        let at = url(&servers, "full");
+        let (mut one, mut two) = (Raw::connect(&at).await, Raw::connect(&at).await);
+        assert_eq!((one.read(1).await, two.read(1).await), (Some(0), Some(0)));
+        let mut three = Raw::connect(&at).await;
+        assert_eq!(three.read(1).await, Some(0));
+        tokio::select! {
+            true = one.is_closed() => {}
+            true = two.is_closed() => {}
+        }
+        assert_eq!(three.read(2).await, Some(0));
+        servers.stop().await;
+    }
 }
 
 #[tokio::test]

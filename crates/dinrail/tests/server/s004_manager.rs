@@ -1,5 +1,6 @@
 //! Document 004: many servers in one process. Those that a file describes are tested where the file is read.
 
+use std::cell::Cell;
 use std::error::Error as _;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use dinrail::server::{Manager, Options, Report};
 use dinrail::service::{Failure, Memory, Read, read_only};
 use dinrail::transport::Endpoint;
-use dinrail::{Area, Client, Error, Server};
+use dinrail::{Area, Client, Error, ExceptionCode, Server};
 
 use crate::raw::{Raw, frame, read, registers, soon, until, write};
 
@@ -267,11 +268,14 @@ async fn s004_9_status_tells_what_each_server_does() {
 
 #[tokio::test]
 async fn s004_11_options_are_each_servers_own() {
+    const LIMIT: Duration = Duration::from_millis(400);
     let manager = Manager::new();
-    let never = read_only(|_: Read| async { std::future::pending::<Result<Vec<u16>, Failure>>().await });
-    let deadline = Options::default().with_request_deadline(Duration::from_millis(50));
+    let never = || read_only(|_: Read| async { std::future::pending::<Result<Vec<u16>, Failure>>().await });
+    let deadline = Options::default().with_request_deadline(LIMIT);
+    let failure = deadline.clone().with_deadline_exception(ExceptionCode::ServerDeviceFailure);
     let idle = Options::default().with_idle_timeout(Duration::from_millis(50));
-    manager.add("deadline", Server::tcp(ANY, never).with_options(deadline)).unwrap();
+    manager.add("deadline", Server::tcp(ANY, never()).with_options(deadline)).unwrap();
+    manager.add("failure", Server::tcp(ANY, never()).with_options(failure)).unwrap();
     manager.add("idle", Server::tcp(ANY, store(2)).with_options(idle)).unwrap();
     manager.add("plain", Server::tcp(ANY, store(3))).unwrap();
     manager.start_all().await.unwrap();
@@ -279,10 +283,27 @@ async fn s004_11_options_are_each_servers_own() {
     plain.ask(&read(3, 0, 1)).await;
     let mut idle = Raw::connect(address(&manager, "idle")).await;
     idle.ask(&read(3, 0, 1)).await;
-    let late = Raw::connect(address(&manager, "deadline")).await.ask(&read(3, 0, 1)).await;
-    assert_eq!(late, [0x83, 0x0B]);
+    for (name, code) in [("deadline", 0x0B), ("failure", 0x04)] {
+        let mut late = Raw::connect(address(&manager, name)).await;
+        let (began, answered) = (Instant::now(), Cell::new(false));
+        let asking = async {
+            assert_eq!(late.ask(&read(3, 0, 1)).await, [0x83, code], "{name}");
+            answered.set(true);
+            began.elapsed()
+        };
+        let others = async {
+            let mut meanwhile = 0;
+            while !answered.get() {
+                assert_eq!(registers(&plain.ask(&read(3, 0, 1)).await), [3], "the others are not touched");
+                meanwhile += u32::from(!answered.get());
+            }
+            meanwhile
+        };
+        let (took, others) = tokio::join!(asking, others);
+        assert!(took >= LIMIT && took < LIMIT + Duration::from_secs(20), "{name}: answered after {took:?}");
+        assert!(others > 0, "{name}: the others are answered meanwhile");
+    }
     assert!(idle.is_closed().await);
-    assert_eq!(registers(&plain.ask(&read(3, 0, 1)).await), [3], "the others are not touched");
 }
 
 #[tokio::test]

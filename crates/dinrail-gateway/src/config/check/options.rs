@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use dinrail::ExceptionCode;
 use dinrail::server::{self, DiagnosticsMode, MissingUnit, Options};
 use ipnet::IpNet;
 
@@ -45,6 +46,9 @@ impl Checker<'_> {
         }
         if let Some(Limit(time)) = section.request_timeout.as_deref() {
             options = options.with_request_deadline(*time);
+        }
+        if let Some(code) = self.deadline_exception(section) {
+            options = options.with_deadline_exception(code);
         }
         if let Some(Limit(time)) = section.keep_alive.as_deref() {
             options = options.with_keep_alive(*time);
@@ -103,6 +107,28 @@ impl Checker<'_> {
         Some(value.value)
     }
 
+    /// Nobody knows what became of a request that takes too long: a code that says that nothing was done would be a lie.
+    fn deadline_exception(&mut self, section: &Server) -> Option<ExceptionCode> {
+        const MEND: &str = "take 0x04 (device failure) or 0x0B (the target does not answer)";
+        let code = section.deadline_exception.as_ref()?;
+        if code.value == 0 {
+            self.add(Problem::new("0 is no exception code", &code.span, "1 to 255").with_mend(MEND));
+            return None;
+        }
+        let exception = ExceptionCode::from(code.value);
+        if code.value <= ExceptionCode::IllegalDataValue.code() {
+            let title = format!("exception 0x{:02X} says that a request was wrong, not late", code.value);
+            let problem = Problem::new(title, &code.span, exception.description());
+            self.add(problem.with_mend(MEND));
+        }
+        if let Some(At { value: Limit(None), span }) = &section.request_timeout {
+            let title = "no request takes too long for this server, so `deadline_exception` is never told";
+            let problem = Problem::warning(title, &code.span, "never").with_other(span, "off");
+            self.add(problem.with_mend("write a time, such as request_timeout = \"10s\", or take the key away"));
+        }
+        Some(exception)
+    }
+
     fn time(&mut self, value: &Option<At<Limit>>, why: &str) -> Option<Duration> {
         let value = value.as_ref()?;
         if value.value.0.is_none() {
@@ -150,5 +176,27 @@ impl Checker<'_> {
             }
         }
         units
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(rest: &str) -> Options {
+        let directory = tempfile::TempDir::new().expect("a directory");
+        let path = directory.path().join("dinrail.toml");
+        let text = format!("[[server]]\nname = \"plc\"\nlisten = \"tcp://127.0.0.1:0\"\n{rest}\n");
+        std::fs::write(&path, text).expect("written");
+        crate::load(path).expect(rest).servers[0].options.clone()
+    }
+
+    #[test]
+    fn s004_11_a_file_says_what_a_late_request_is_told() {
+        let late = options("request_timeout = \"250ms\"\ndeadline_exception = 0x04");
+        assert_eq!(late.deadline_exception, ExceptionCode::ServerDeviceFailure);
+        assert_eq!(late.request_deadline, Some(Duration::from_millis(250)));
+        assert_eq!(options("deadline_exception = 255").deadline_exception, ExceptionCode::Other(255));
+        assert_eq!(options("").deadline_exception, ExceptionCode::GatewayTargetFailedToRespond);
     }
 }
