@@ -5,6 +5,9 @@ pub mod blocking;
 pub mod bridge;
 pub mod client;
 mod error;
+#[cfg(test)]
+#[path = "../tests/sight/log.rs"]
+mod log;
 pub mod point;
 pub mod server;
 pub mod service;

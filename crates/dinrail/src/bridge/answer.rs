@@ -30,7 +30,7 @@ impl DataModel for PointMap {
         let cells = self.table.to_read(target.area, target.address, target.count)?;
         self.in_time(
             target,
-            self.fetch(cells, |cell, bound, value| {
+            self.fetch(target, cells, |cell, bound, value| {
                 out.set(offset(cell, target), bit(bound, value)?);
                 Ok(())
             }),
@@ -40,13 +40,14 @@ impl DataModel for PointMap {
 
     async fn read_registers(&self, target: Target<'_>, out: &mut RegistersMut<'_>) -> Done {
         let cells = self.table.to_read(target.area, target.address, target.count)?;
-        self.in_time(target, self.fetch(cells, |cell, bound, value| place(cell, bound, value, target, out))).await
+        self.in_time(target, self.fetch(target, cells, |cell, bound, value| place(cell, bound, value, target, out)))
+            .await
     }
 
     async fn write_bits(&self, target: Target<'_>, values: Bits<'_>) -> Done {
         let cells = self.table.to_write(target.area, target.address, target.count)?;
         let value = |cell: &Cell, _: &Bound| Ok(Value::Bit(values.get(offset(cell, target)).unwrap_or_default()));
-        self.in_time(target, self.store(cells, value)).await
+        self.in_time(target, self.store(target, cells, value)).await
     }
 
     async fn write_registers(&self, target: Target<'_>, values: Registers<'_>) -> Done {
@@ -56,7 +57,7 @@ impl DataModel for PointMap {
         let registers = &registers[..count];
         check_bits(cells, registers, target)?;
         let value = |cell: &Cell, bound: &Bound| Ok(bound.point.decode(&registers[offset(cell, target)..])?);
-        self.in_time(target, self.store(cells, value)).await
+        self.in_time(target, self.store(target, cells, value)).await
     }
 
     /// Bits that are points are written alone; a register that is a point is read and written in one turn.
@@ -68,7 +69,7 @@ impl DataModel for PointMap {
             return Err(ExceptionCode::IllegalDataAddress.into());
         }
         if bounds[0].mask().is_some() {
-            return self.in_time(target, self.mask_bits(cell, and_mask, or_mask)).await;
+            return self.in_time(target, self.mask_bits(target, cell, and_mask, or_mask)).await;
         }
         let bound = &bounds[0];
         if bound.read.is_none() || bound.write.is_none() {
@@ -77,10 +78,13 @@ impl DataModel for PointMap {
         let step = async {
             let _turn = bound.turn.lock().await;
             let mut register = [0];
-            self.fetch(cells, |_, bound, value| Ok(bound.point.encode_into(&value, &mut register).map(drop)?)).await?;
+            self.fetch(target, cells, |_, bound, value| {
+                Ok(bound.point.encode_into(&value, &mut register).map(drop)?)
+            })
+            .await?;
             let masked = (register[0] & and_mask) | (or_mask & !and_mask);
             let value = bound.point.decode(&[masked])?;
-            write(bound, value).await.map_err(|failure| writing(bound, &[]).ends(failure))
+            write(bound, value).await.map_err(|failure| writing(target, bound, &[]).ends(failure))
         };
         self.in_time(target, step).await
     }
@@ -146,13 +150,20 @@ impl DataModel for PointMap {
 
 impl PointMap {
     /// Reads the points of cells, and gives each value to `put`. The first failure by address is what is reported.
-    async fn fetch(&self, cells: &[Cell], mut put: impl FnMut(&Cell, &Bound, Value) -> Done + Send) -> Done {
+    async fn fetch(
+        &self,
+        target: Target<'_>,
+        cells: &[Cell],
+        mut put: impl FnMut(&Cell, &Bound, Value) -> Done + Send,
+    ) -> Done {
         let wanted: Vec<(&Cell, &Bound)> =
             cells.iter().flat_map(|cell| self.table.of(cell).iter().map(move |bound| (cell, bound))).collect();
         for wanted in wanted.chunks(AT_ONCE) {
             let values = read_all(wanted).await;
             for ((cell, bound), value) in wanted.iter().zip(values) {
-                value.and_then(|value| put(cell, bound, value)).map_err(|failure| reading(bound).ends(failure))?;
+                value
+                    .and_then(|value| put(cell, bound, value))
+                    .map_err(|failure| reading(target, bound).ends(failure))?;
             }
         }
         Ok(())
@@ -170,19 +181,24 @@ impl PointMap {
         }
         let mut one = |(cell, bound): (&Cell, &Bound)| {
             let Some(Read::Now(read)) = &bound.read else { return Err(ExceptionCode::IllegalDataAddress.into()) };
-            read().and_then(|value| put(cell, bound, value)).map_err(|failure| reading(bound).ends(failure))
+            read().and_then(|value| put(cell, bound, value)).map_err(|failure| reading(target, bound).ends(failure))
         };
         Some(each().try_for_each(&mut one))
     }
 
     /// Writes cells one after the other.
-    async fn store(&self, cells: &[Cell], value: impl Fn(&Cell, &Bound) -> Result<Value, Failure>) -> Done {
+    async fn store(
+        &self,
+        target: Target<'_>,
+        cells: &[Cell],
+        value: impl Fn(&Cell, &Bound) -> Result<Value, Failure>,
+    ) -> Done {
         let mut written = Written::default();
         for cell in cells {
             for bound in self.table.of(cell) {
                 let _turn = bound.turn.lock().await;
                 let value = value(cell, bound)?;
-                write(bound, value).await.map_err(|failure| written.end(bound, failure))?;
+                write(bound, value).await.map_err(|failure| written.end(target, bound, failure))?;
                 written.0.push(&bound.point.name);
             }
         }
@@ -219,11 +235,11 @@ impl PointMap {
         let ([cell], [bound]) = (cells, self.table.of(cells.first()?)) else { return None };
         let (Some(Write::Now(write)), Ok(_turn)) = (&bound.write, bound.turn.try_lock()) else { return None };
         let done = value(cell, bound).and_then(write);
-        Some(done.map_err(|failure| writing(bound, &[]).ends(failure)))
+        Some(done.map_err(|failure| writing(target, bound, &[]).ends(failure)))
     }
 
     /// FC 22 on a register whose bits are points: those that the mask names.
-    async fn mask_bits(&self, cell: &Cell, and_mask: u16, or_mask: u16) -> Done {
+    async fn mask_bits(&self, target: Target<'_>, cell: &Cell, and_mask: u16, or_mask: u16) -> Done {
         let bounds = self.table.of(cell);
         let named = |bound: &&Bound| bound.mask().is_some_and(|mask| mask & !and_mask != 0);
         let unbound = or_mask & !and_mask & !cell.bits != 0;
@@ -234,7 +250,7 @@ impl PointMap {
         for bound in bounds.iter().filter(named) {
             let _turn = bound.turn.lock().await;
             let on = bound.mask().is_some_and(|mask| mask & or_mask != 0);
-            write(bound, Value::Bit(on)).await.map_err(|failure| written.end(bound, failure))?;
+            write(bound, Value::Bit(on)).await.map_err(|failure| written.end(target, bound, failure))?;
             written.0.push(&bound.point.name);
         }
         Ok(())
@@ -263,17 +279,17 @@ impl PointMap {
 struct Written<'a>(Vec<&'a str>);
 
 impl<'a> Written<'a> {
-    fn end(&self, bound: &'a Bound, failure: Failure) -> Failure {
-        writing(bound, &self.0).ends(failure)
+    fn end(&self, target: Target<'_>, bound: &Bound, failure: Failure) -> Failure {
+        writing(target, bound, &self.0).ends(failure)
     }
 }
 
-fn reading(bound: &Bound) -> Story<'_> {
-    Story { doing: "reading", point: &bound.point, written: &[] }
+fn reading<'a>(target: Target<'a>, bound: &'a Bound) -> Story<'a> {
+    Story { target, doing: "reading", point: &bound.point, written: &[] }
 }
 
-fn writing<'a>(bound: &'a Bound, written: &'a [&'a str]) -> Story<'a> {
-    Story { doing: "writing", point: &bound.point, written }
+fn writing<'a>(target: Target<'a>, bound: &'a Bound, written: &'a [&'a str]) -> Story<'a> {
+    Story { target, doing: "writing", point: &bound.point, written }
 }
 
 async fn write(bound: &Bound, value: Value) -> Done {

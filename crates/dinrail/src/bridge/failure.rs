@@ -3,14 +3,17 @@
 use std::error::Error as StdError;
 use std::io::{self, ErrorKind};
 
+use tracing::field::display;
 use tracing::warn;
 
 use crate::ExceptionCode;
 use crate::point::Point;
-use crate::service::Failure;
+use crate::service::{Failure, Target};
 
 /// What became of a point, for the log and the master.
 pub(super) struct Story<'a> {
+    /// What was asked for, and by whom.
+    pub(super) target: Target<'a>,
     /// "reading" or "writing".
     pub(super) doing: &'static str,
     pub(super) point: &'a Point,
@@ -21,13 +24,14 @@ pub(super) struct Story<'a> {
 impl Story<'_> {
     /// The failure with the exception that fits, and with one record for what nobody has meant.
     pub(super) fn ends(&self, failure: Failure) -> Failure {
-        let Self { doing, point, written } = self;
+        let Self { target: Target { unit, peer, .. }, doing, point, written } = self;
+        let server = peer.server.as_deref().map(display);
         match failure {
             Failure::Exception(code) => {
                 if !written.is_empty() {
                     warn!(
                         target: "dinrail::server",
-                        point = point.name, ?written,
+                        server, %peer, %unit, point = point.name, ?written,
                         "{doing} was refused with exception {code}; what was written before stays"
                     );
                 }
@@ -37,7 +41,7 @@ impl Story<'_> {
                 Some(code) => {
                     warn!(
                         target: "dinrail::server",
-                        point = point.name, ?written, error = &*error as &dyn StdError,
+                        server, %peer, %unit, point = point.name, ?written, error = &*error as &dyn StdError,
                         "{doing} failed: answered with exception {code}"
                     );
                     Failure::Exception(code)

@@ -52,14 +52,14 @@ pub(super) fn start<S: Service>(
     let listening = Listening::new(shared);
     match shared.options.threads {
         None => {
-            let stream = port.open().map_err(failed)?;
+            let stream = port.open(Some(&shared.options.name)).map_err(failed)?;
             tokio::spawn(line.run(stream, listening));
         }
         // One line needs one thread.
         Some(_) => {
             let (opened, result) = std::sync::mpsc::sync_channel(1);
             threads::spawn_one(shared, move || async move {
-                match line.port.open() {
+                match line.port.open(Some(&line.shared.options.name)) {
                     Ok(stream) => {
                         let _ = opened.send(Ok(()));
                         line.run(stream, listening).await;
@@ -121,7 +121,7 @@ impl<S: Service, A: Around> SerialLine<S, A> {
             let pause = waits.wait(*tries);
             *tries = tries.saturating_add(1);
             tokio::time::sleep(pause).await;
-            match self.port.open() {
+            match self.port.open(Some(&self.shared.options.name)) {
                 Ok(stream) => {
                     info!(
                         target: "dinrail::server", server = %self.shared.options.name, port = %self.port,

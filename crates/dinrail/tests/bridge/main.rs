@@ -7,6 +7,8 @@ mod points;
 mod s000_14_map;
 mod s004_14_gateway;
 
+#[path = "../sight/log.rs"]
+mod log;
 #[allow(dead_code, reason = "the server's tests use more of it")]
 #[path = "../server/raw.rs"]
 mod raw;

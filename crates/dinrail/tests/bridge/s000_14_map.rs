@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use dinrail::bridge::{PointMap, Upstream};
 use dinrail::point::Point;
 use dinrail::proto::value::{DataType, Text, Value};
+use dinrail::server::Options;
 use dinrail::service::Failure;
 use dinrail::{Area, ExceptionCode, Server};
 use tokio::sync::{Barrier, Semaphore};
 
+use crate::log::Log;
 use crate::raw::{Errors, Raw, read, registers, soon, write};
 
 /// Values by name, and what goes wrong with them.
@@ -185,6 +187,40 @@ async fn s000_14_a_failure_upstream_reaches_the_master() {
     assert!(errors.text().contains("writing refusing: the controller refuses"), "{}", errors.text());
     assert_eq!(master.ask(&[6, 0, 100, 0, 9]).await, [6, 0, 100, 0, 9], "the others are as ever");
     assert_eq!(plant.value("sound"), Value::U16(9));
+}
+
+/// A map is shared by servers, so a record that names the point alone tells of no device in particular.
+#[tokio::test]
+async fn s004_10_records_of_a_map_name_server_and_peer() {
+    let refused = || -> Result<u16, Failure> { Err(io::Error::from(io::ErrorKind::ConnectionRefused).into()) };
+    let points = [holding("first", 0), holding("locked", 1), holding("unplugged", 2)];
+    let map = PointMap::builder()
+        .attach(points, Plant::with([]))
+        .bind_read_only(holding("at once", 3), refused)
+        .build()
+        .unwrap();
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.subscriber());
+    let server = Server::tcp("127.0.0.1:0", map).with_options(Options::default().with_name("pumps"));
+    let mut master = Raw::connect(server.start().await.unwrap()).await;
+    assert_eq!(master.ask(&write(0, &[5, 6])).await, [0x90, 7]);
+    assert_eq!(master.ask_unit(4, &read(3, 2, 1)).await, [0x83, 0x0A]);
+    assert_eq!(master.ask(&[6, 0, 2, 0, 1]).await, [0x86, 0x0A]);
+    assert_eq!(master.ask(&read(3, 3, 1)).await, [0x83, 0x0A]);
+    let peer = master.stream.local_addr().unwrap();
+    let expected = [
+        (1, "locked", "writing was refused with exception"),
+        (4, "unplugged", "reading failed: answered"),
+        (1, "unplugged", "writing failed: answered"),
+        (1, "at once", "reading failed: answered"),
+    ];
+    let text = log.text();
+    let warnings: Vec<&str> = text.lines().filter(|line| line.contains("WARN")).collect();
+    assert_eq!(warnings.len(), expected.len(), "{text}");
+    for (line, (unit, point, what)) in warnings.into_iter().zip(expected) {
+        assert!(line.contains(&format!("dinrail::server: {what}")), "{line}");
+        assert!(line.contains(&format!(r#" server=pumps peer={peer} unit={unit} point="{point}" "#)), "{line}");
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use dinrail::service::{Memory, Peer, Units};
 use dinrail::transport::{Burst, Tcp, Udp};
 use dinrail::{Area, Error, ExceptionCode, Server};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 async fn rtu_line(service: impl dinrail::Service, options: server::Options) -> tokio::io::DuplexStream {
     let (ours, theirs) = tokio::io::duplex(4096);
@@ -52,6 +53,30 @@ async fn s001_22_rtu_and_ascii_frames_travel_over_tcp() {
         let refused = client.read_holding_registers(99, 2).await.expect_err("there is no such address");
         assert_eq!(refused.exception(), Some(ExceptionCode::IllegalDataAddress), "{framing:?}");
     }
+}
+
+/// Requests and replies as pymodbus 3.6.9's `ModbusBinaryFramer` makes them, braces in the data among them.
+#[tokio::test]
+async fn s001_22_binary_frames_over_tcp_are_those_of_pymodbus() {
+    let memory = Memory::new();
+    memory.set(Area::HoldingRegister, 0x7D, &[0x7D, 5]).expect("they fit");
+    let options = server::Options::default().with_framing(Framing::Binary);
+    let server = Server::tcp("127.0.0.1:0", memory.clone()).with_options(options);
+    let mut stream = TcpStream::connect(server.start().await.expect("it starts")).await.expect("it listens");
+    let exchanges: [(&[u8], &[u8]); 2] = [
+        (b"{\x01\x03\x00}}\x00\x02\x02\x46}", b"{\x01\x03\x04\x00}}\x00\x05\xfb\x34}"),
+        (b"{\x01\x10\x00\x01\x00\x03\x06{{}}}}{{}}}}\xbf\x74}", b"{\x01\x10\x00\x01\x00\x03\xd1\xc8}"),
+    ];
+    for (request, expected) in exchanges {
+        stream.write_all(request).await.expect("it is sent");
+        let mut reply = vec![0; expected.len()];
+        let read = tokio::time::timeout(Duration::from_secs(60), stream.read_exact(&mut reply)).await;
+        read.expect("it answers").expect("a whole reply");
+        assert_eq!(reply, expected);
+    }
+    assert_eq!(memory.values(Area::HoldingRegister, 1, 3).expect("they are there"), [0x7B7D, 0x7D7B, 0x7D7D]);
+    server.stop().await;
+    assert_eq!(stream.read(&mut [0]).await.expect("the end"), 0, "nothing stands behind the replies");
 }
 
 #[tokio::test(start_paused = true)]

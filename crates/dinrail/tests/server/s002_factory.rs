@@ -1,8 +1,12 @@
 //! Document 002: the Twisted-era module, whose protocol classes are fed bytes, in its Rust form.
 
 use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 
-use dinrail::proto::UnitId;
+use dinrail::proto::server::{Connection, Event};
+use dinrail::proto::{self, ExceptionCode, Framing, Request, Response, UnitId};
 use dinrail::server::{Hooks, Options, Server, serve_stream};
 use dinrail::service::{Call, DeviceIdentity, Memory, Peer, Reply};
 use dinrail::{Area, Service};
@@ -27,20 +31,39 @@ async fn s002_3_a_store_outlives_its_connections() {
     }
 }
 
+/// What hooks are told.
 #[derive(Clone, Default)]
-struct Seen(std::sync::Arc<std::sync::Mutex<Vec<&'static str>>>);
+struct Seen(Arc<Mutex<Vec<Told>>>);
+
+/// What, and the bytes.
+type Told = (&'static str, Vec<u8>);
+
+impl Seen {
+    fn note(&self, what: &'static str, bytes: &[u8]) {
+        self.0.lock().unwrap().push((what, bytes.to_vec()));
+    }
+}
 
 impl Hooks for Seen {
     fn connected(&self, _: &Peer) {
-        self.0.lock().unwrap().push("connection made");
+        self.note("connection made", &[]);
     }
 
-    fn received(&self, _: &Peer, _: &[u8]) {
-        self.0.lock().unwrap().push("data received");
+    fn received(&self, _: &Peer, bytes: &[u8]) {
+        self.note("data received", bytes);
+    }
+
+    fn request(&self, _: &Peer, unit: UnitId, pdu: &[u8]) {
+        assert_eq!(unit, UnitId(1));
+        self.note("request", pdu);
+    }
+
+    fn sending(&self, _: &Peer, bytes: &[u8]) {
+        self.note("data sent", bytes);
     }
 
     fn disconnected(&self, _: &Peer) {
-        self.0.lock().unwrap().push("connection lost");
+        self.note("connection lost", &[]);
     }
 }
 
@@ -49,10 +72,23 @@ async fn s002_4_a_connection_is_made_receives_data_and_is_lost() {
     let seen = Seen::default();
     let server = Server::tcp("127.0.0.1:0", Memory::new()).with_hooks(seen.clone());
     let mut master = Raw::connect(server.start().await.unwrap()).await;
-    master.ask(&read(3, 0, 1)).await;
+    assert_eq!(master.ask(&[6, 0, 7, 0x12, 0x34]).await, [6, 0, 7, 0x12, 0x34]);
+    assert_eq!(master.ask(&read(3, 7, 1)).await, [3, 2, 0x12, 0x34]);
     drop(master);
     until("the connection is lost", || server.active_connections() == 0).await;
-    assert_eq!(*seen.0.lock().unwrap(), ["connection made", "data received", "connection lost"]);
+    let expected: [(&str, &[u8]); 8] = [
+        ("connection made", &[]),
+        ("data received", &[0, 1, 0, 0, 0, 6, 1, 6, 0, 7, 0x12, 0x34]),
+        ("request", &[6, 0, 7, 0x12, 0x34]),
+        ("data sent", &[0, 1, 0, 0, 0, 6, 1, 6, 0, 7, 0x12, 0x34]),
+        ("data received", &[0, 2, 0, 0, 0, 6, 1, 3, 0, 7, 0, 1]),
+        ("request", &[3, 0, 7, 0, 1]),
+        ("data sent", &[0, 2, 0, 0, 0, 5, 1, 3, 2, 0x12, 0x34]),
+        ("connection lost", &[]),
+    ];
+    let seen = seen.0.lock().unwrap();
+    let seen: Vec<(&str, &[u8])> = seen.iter().map(|(what, bytes)| (*what, &bytes[..])).collect();
+    assert_eq!(seen, expected);
 }
 
 #[tokio::test]
@@ -86,24 +122,68 @@ async fn s002_6_the_vendors_name_is_in_the_reply() {
     assert_eq!(&reply[16..], b"dinrail works");
 }
 
+/// Tells whoever asks the port that they ask from; only of holding registers.
+struct WhoAsks;
+
+impl Service for WhoAsks {
+    async fn call(&self, mut call: Call<'_>) -> Reply {
+        let port = call.peer().address.map_or(0, |address| address.port());
+        match call.request() {
+            Ok(Request::Read { area: Area::HoldingRegister, count: 1, .. }) => {
+                let (area, values) = (Area::HoldingRegister, [port]);
+                call.respond(&Response::ReadRegisters { area, values: values[..].into() }).unwrap()
+            }
+            Ok(_) => ExceptionCode::IllegalFunction.into(),
+            Err(code) => code.into(),
+        }
+    }
+}
+
+/// `datagramReceived`: the datagram that answers this one.
+fn datagram_received(service: &impl Service, peer: &Peer, datagram: &[u8]) -> Vec<u8> {
+    // Each datagram is a line of its own.
+    let mut line = Connection::new(Framing::Tcp, proto::server::Units::ALL);
+    let mut window = datagram.to_vec();
+    let mut answer = Vec::new();
+    loop {
+        let used = match line.end_of_burst(&mut window) {
+            Event::Request { adu, to, length } => {
+                let mut response = [0; 253];
+                let reply = {
+                    let call = pin!(service.call(Call::new(adu.unit, peer, adu.pdu, &mut response)));
+                    call.poll(&mut Context::from_waker(Waker::noop()))
+                };
+                let Poll::Ready(reply) = reply else { panic!("it answers at once") };
+                let mut frame = [0; 260];
+                let written = match reply {
+                    Reply::Response(written) => line.reply(to, &response[..written.length()], &mut frame),
+                    Reply::Exception(code) => line.exception(to, code, &mut frame),
+                    Reply::Silent => Ok(0),
+                };
+                answer.extend_from_slice(&frame[..written.unwrap()]);
+                length
+            }
+            Event::Skip { length, .. } => length,
+            Event::Wait | Event::Close { .. } => return answer,
+        };
+        window.drain(..used);
+    }
+}
+
 /// A service can be asked without any server, connection or runtime: the datagrams of a caller's own socket are
 /// answered like this.
 #[test]
 fn s002_7_a_datagram_is_answered_to_its_sender_without_a_server() {
-    let memory = Memory::new().boxed();
-    let peer = Peer::at("10.1.2.3:4000".parse().unwrap());
-    let datagram = frame(9, 4, &read(3, 0, 2));
-    let dinrail::proto::adu::Decoded::Frame { adu, .. } = dinrail::proto::adu::decode_mbap(&datagram) else {
-        panic!("a whole frame");
-    };
-    let mut response = [0; 253];
-    let reply = {
-        let call = std::pin::pin!(memory.call(Call::new(adu.unit, &peer, adu.pdu, &mut response)));
-        call.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
-    };
-    let std::task::Poll::Ready(Reply::Response(written)) = reply else {
-        panic!("a store answers at once");
-    };
-    assert_eq!((adu.unit, adu.transaction), (UnitId(4), 9));
-    assert_eq!(response[..written.length()], [3, 4, 0, 0, 0, 0]);
+    for port in [4000, 0xCAFE] {
+        let peer = Peer::at(([10, 1, 2, 3], port).into());
+        let [high, low] = port.to_be_bytes();
+        let asked = |datagram: &[u8]| datagram_received(&WhoAsks, &peer, datagram);
+        assert_eq!(asked(&frame(9, 4, &read(3, 0, 1))), [0, 9, 0, 0, 0, 5, 4, 3, 2, high, low]);
+        assert_eq!(asked(&frame(10, 4, &read(4, 0, 1))), [0, 10, 0, 0, 0, 3, 4, 0x84, 1]);
+        assert_eq!(asked(&frame(11, 4, &read(3, 0, 126))), [0, 11, 0, 0, 0, 3, 4, 0x83, 3]);
+        let two = [frame(12, 1, &read(3, 0, 1)), frame(13, 2, &read(3, 0, 1))].concat();
+        let replies = [[0, 12, 0, 0, 0, 5, 1, 3, 2, high, low], [0, 13, 0, 0, 0, 5, 2, 3, 2, high, low]];
+        assert_eq!(asked(&two), replies.concat());
+        assert_eq!(asked(&two[..11]), [], "a part of a frame is none");
+    }
 }

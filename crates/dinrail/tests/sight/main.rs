@@ -2,6 +2,7 @@
 
 mod faulty;
 mod harness;
+mod log;
 #[cfg(feature = "capture")]
 mod pcapng;
 mod s001_31_tracing;

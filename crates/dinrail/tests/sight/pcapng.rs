@@ -14,7 +14,7 @@ use dinrail::transport::{Burst, Link, Pcapng, Role, Tap, Tapped, Tcp, Udp};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
 use crate::harness::{Serving, listener};
-use crate::tap::Log;
+use crate::log::Log;
 
 fn memory() -> Memory {
     let memory = Memory::new();

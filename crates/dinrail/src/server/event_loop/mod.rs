@@ -43,7 +43,7 @@ pub(super) fn start<S: Service>(
 ) -> io::Result<Accepting> {
     let poll = mio::Poll::new()?;
     acceptor.register(poll.registry(), LISTENER)?;
-    let remote = Remote::new(poll.registry())?;
+    let remote = Remote::new(poll.registry(), acceptor.server())?;
     let server = acceptor.server().to_owned();
     let acceptor = Some(acceptor);
     let this = Loop { poll, remote: remote.clone(), acceptor, connections: Slab::new(), server, service, runtime };

@@ -17,6 +17,8 @@ struct Inbox {
     /// `None` when the loop has ended.
     commands: Mutex<Option<Vec<Command>>>,
     waker: Waker,
+    /// The server's name, for the log.
+    server: Box<str>,
 }
 
 pub(super) enum Command {
@@ -27,9 +29,9 @@ pub(super) enum Command {
 }
 
 impl Remote {
-    pub(super) fn new(registry: &Registry) -> io::Result<Self> {
+    pub(super) fn new(registry: &Registry, server: &str) -> io::Result<Self> {
         let waker = Waker::new(registry, COMMANDS)?;
-        Ok(Self(Arc::new(Inbox { commands: Mutex::new(Some(Vec::new())), waker })))
+        Ok(Self(Arc::new(Inbox { commands: Mutex::new(Some(Vec::new())), waker, server: server.into() })))
     }
 
     /// Ends the connection of this key, if it is marked to end.
@@ -48,7 +50,7 @@ impl Remote {
         };
         // The first command wakes the loop for all that come before it looks.
         if first && let Err(error) = self.0.waker.wake() {
-            error!(target: "dinrail::server", %error, "cannot wake the event loop");
+            error!(target: "dinrail::server", server = %self.0.server, %error, "cannot wake the event loop");
         }
     }
 

@@ -217,6 +217,7 @@ async fn take_from<S: Service>(peer: &Peer, work: &mut Work<S>, input: &mut [u8]
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::Log;
     use crate::service::{Read, read_only};
 
     const REQUEST: [u8; 12] = [0, 1, 0, 0, 0, 6, 1, 3, 0, 7, 0, 1];
@@ -232,6 +233,9 @@ mod tests {
     /// Systems tell a socket of refused datagrams when it is connected; some tell every socket.
     #[test]
     fn s001_30_an_error_that_icmp_brings_ends_nothing() {
+        let log = Log::default();
+        // The server runs on this thread.
+        let _guard = tracing::subscriber::set_default(log.subscriber());
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         let (master, told) = (socket(any), socket(any));
@@ -254,6 +258,7 @@ mod tests {
                     }
                     let refused = watch.send(&REPLY).and_then(|_| watch.send(&REPLY));
                     assert_eq!(refused.map_err(|error| error.kind()), Err(io::ErrorKind::ConnectionRefused));
+                    // The server finds the next error in front of the next datagram.
                     watch.send(&REPLY).expect("the error was told");
                     let master = socket(from);
                     for _ in 0..3 {
@@ -267,5 +272,12 @@ mod tests {
             .await
         });
         asked.expect("no panic");
+        let text = log.text();
+        let told: Vec<&str> = text.lines().filter(|line| line.contains("dinrail::server")).collect();
+        assert!(told.len() >= 3, "each round has one: {text}");
+        for line in told {
+            assert!(line.trim_start().starts_with("DEBUG dinrail::server: a reply was not wanted "), "{line}");
+            assert!(line.contains(" server=modbus error=") && line.contains("refused"), "{line}");
+        }
     }
 }

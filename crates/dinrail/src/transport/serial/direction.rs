@@ -31,6 +31,14 @@ pub(super) trait Wires {
     fn drain(&mut self) -> io::Result<()>;
 }
 
+/// Whose line it is, for the log.
+pub(super) struct Owner {
+    /// The server that has the port; `None` for a client.
+    pub(super) server: Option<Box<str>>,
+    /// The port, as a URL.
+    pub(super) port: Box<str>,
+}
+
 pub(super) struct Direction {
     rts: Rts,
     /// Waited after each turn to sending, and before each turn back.
@@ -38,6 +46,7 @@ pub(super) struct Direction {
     character: Duration,
     stage: Stage,
     timer: Timer,
+    owner: Owner,
 }
 
 enum Stage {
@@ -53,13 +62,14 @@ enum Stage {
 }
 
 impl Direction {
-    pub(super) fn new(rts: Rts, turnaround: Duration, character: Duration, timer: Timer) -> Self {
-        Self { rts, turnaround, character, stage: Stage::Listening, timer }
+    pub(super) fn new(rts: Rts, turnaround: Duration, character: Duration, timer: Timer, owner: Owner) -> Self {
+        Self { rts, turnaround, character, stage: Stage::Listening, timer, owner }
     }
 
     fn turn(&mut self, wires: &mut impl Wires, to_send: bool) {
         if let Err(error) = wires.set_rts(to_send == (self.rts == Rts::On)) {
-            warn!(target: "dinrail::serial", %error, "this port has no RTS to turn an RS-485 driver with: going on without");
+            let Owner { server, port } = &self.owner;
+            warn!(target: "dinrail::serial", server = server.as_deref().map(tracing::field::display), %port, %error, "this port has no RTS to turn an RS-485 driver with: going on without");
             self.stage = Stage::Absent;
         }
     }
@@ -115,7 +125,8 @@ impl Direction {
                         continue;
                     }
                     if let Err(error) = wires.drain() {
-                        warn!(target: "dinrail::serial", %error, "cannot tell whether everything was sent");
+                        let Owner { server, port } = &self.owner;
+                        warn!(target: "dinrail::serial", server = server.as_deref().map(tracing::field::display), %port, %error, "cannot tell whether everything was sent");
                     }
                     self.stage = Stage::Leaving;
                     self.timer.reset(Instant::now() + self.turnaround);
@@ -136,6 +147,7 @@ mod tests {
     use std::future::poll_fn;
 
     use super::*;
+    use crate::log::Log;
 
     /// A port that writes down what is done to it, and when.
     struct Recorded {
@@ -167,7 +179,8 @@ mod tests {
 
     async fn send(rts: Rts, turnaround: Duration, queued: u32, has_rts: bool) -> Vec<(&'static str, Duration)> {
         let mut wires = Recorded { started: Instant::now(), queued: queued.into(), seen: Vec::new(), has_rts };
-        let mut direction = Direction::new(rts, turnaround, ms(1), Timer::coarse());
+        let owner = Owner { server: Some("pumps".into()), port: "rtu://COM3?rts=on".into() };
+        let mut direction = Direction::new(rts, turnaround, ms(1), Timer::coarse(), owner);
         direction.listen(&mut wires);
         poll_fn(|cx| direction.poll_turn(cx, &mut wires)).await;
         direction.wrote(6);
@@ -192,6 +205,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_port_without_rts_does_without() {
+        let log = Log::default();
+        let _guard = tracing::subscriber::set_default(log.subscriber());
         assert_eq!(send(Rts::On, ms(2), 0, false).await, [("off", ms(0))]);
+        let text = log.text();
+        assert!(text.contains("WARN dinrail::serial: this port has no RTS") && text.lines().count() == 1, "{text}");
+        assert!(text.contains(" server=pumps port=rtu://COM3?rts=on error="), "{text}");
     }
 }

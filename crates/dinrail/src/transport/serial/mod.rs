@@ -226,9 +226,9 @@ impl Serial {
         Ok(())
     }
 
-    /// Opens the port; nobody else can open it meanwhile.
-    pub(crate) fn open(&self) -> io::Result<SerialPort> {
-        SerialPort::open(self)
+    /// Opens the port, for the server of this name if it is for one; nobody else can open it meanwhile.
+    pub(crate) fn open(&self, server: Option<&str>) -> io::Result<SerialPort> {
+        SerialPort::open(self, server)
     }
 }
 
@@ -264,7 +264,7 @@ impl Connect for Serial {
     type Stream = SerialPort;
 
     async fn connect(&self) -> io::Result<SerialPort> {
-        self.open()
+        self.open(None)
     }
 
     fn framing(&self) -> Framing {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_serial::{ClearBuffer, SerialPort as _, SerialPortBuilderExt as _, SerialStream};
 
-use super::direction::{Direction, Wires};
+use super::direction::{Direction, Owner, Wires};
 use super::fault::{LIST, cannot_open};
 use super::{DataBits, Parity, Serial, StopBits};
 use crate::timer::Timer;
@@ -25,7 +25,7 @@ pub struct SerialPort {
 
 impl SerialPort {
     /// Opens a port; nobody else can open it meanwhile.
-    pub(super) fn open(settings: &Serial) -> io::Result<Self> {
+    pub(super) fn open(settings: &Serial, server: Option<&str>) -> io::Result<Self> {
         settings.check()?;
         #[cfg(unix)]
         refuse_what_is_no_port(settings)?;
@@ -50,8 +50,10 @@ impl SerialPort {
             let told = (stream.baud_rate(), stream.data_bits(), stream.parity(), stream.stop_bits());
             verify(settings, told.0.ok(), told.1.ok(), told.2.ok(), told.3.ok())?;
         }
-        let direction =
-            settings.rts.map(|rts| Direction::new(rts, settings.turnaround, settings.character(), Timer::exact()));
+        let direction = settings.rts.map(|rts| {
+            let owner = Owner { server: server.map(Into::into), port: settings.to_string().into() };
+            Direction::new(rts, settings.turnaround, settings.character(), Timer::exact(), owner)
+        });
         let mut port = Self { stream, direction };
         if let Some(direction) = &mut port.direction {
             direction.listen(&mut port.stream);
