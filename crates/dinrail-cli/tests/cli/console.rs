@@ -23,7 +23,7 @@ async fn start(args: &[&str]) -> (Server, String) {
 }
 
 /// Runs `dinrail console` with these lines as its input.
-async fn piped(args: &[&str], lines: &str) -> Run {
+pub(crate) async fn piped(args: &[&str], lines: &str) -> Run {
     let mut child = Command::new(env!("CARGO_BIN_EXE_dinrail"))
         .arg("console")
         .args(args)
@@ -117,6 +117,8 @@ async fn s002_13_there_is_none_unless_it_is_asked_for_and_nobody_there_is_3() {
     let complaint = failure(3, &["console", nobody.url.trim_start_matches("tcp://"), "stats"]).await;
     assert!(complaint.contains("start dinrail serve with --console"), "{complaint}");
     let server = Server::start(&[]).await;
+    #[cfg(target_os = "linux")]
+    assert_eq!(server.process.ports(), [port(&server.url)], "nobody else is waited for");
     let mistaken = failure(3, &["console", server.url.trim_start_matches("tcp://"), "stats"]).await;
     assert!(mistaken.contains("is this the address of a console"), "{mistaken}");
     let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -124,7 +126,22 @@ async fn s002_13_there_is_none_unless_it_is_asked_for_and_nobody_there_is_3() {
     let run = dinrail(&["serve", "--listen", "127.0.0.1:0", "--console", &taken]).await;
     assert_eq!(run.code, Some(3), "{run:?}");
     assert!(run.stderr.contains(&format!("the console cannot listen on {taken}")), "{run:?}");
-    server.stop().await;
+    server.process.signal("TERM").await;
+    let (status, rest, complaints) = server.process.end().await;
+    assert_eq!((status.code(), rest.as_str(), complaints.as_str()), (Some(0), "", ""), "and nobody else is named");
+    #[cfg(target_os = "linux")]
+    {
+        let (server, at) = start(&[]).await;
+        let mut both = [port(&server.url), port(&at)];
+        both.sort_unstable();
+        assert_eq!(server.process.ports(), both, "a console would have been seen");
+        server.stop().await;
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn port(place: &str) -> u16 {
+    place.rsplit_once(':').expect("a port").1.parse().expect("a number")
 }
 
 #[tokio::test]

@@ -95,6 +95,32 @@ impl Background {
         assert!(status.success());
     }
 
+    /// The ports on which others can reach it, by TCP or UDP, in order.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn ports(&self) -> Vec<u16> {
+        let of = format!("/proc/{}", self.child.id().expect("still running"));
+        let open = std::fs::read_dir(format!("{of}/fd")).expect("its descriptors");
+        let links = open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        let sockets: Vec<_> = links.map(|link| link.to_string_lossy().into_owned()).collect();
+        let mut ports = Vec::new();
+        for table in ["tcp", "tcp6", "udp", "udp6"] {
+            // A system without IPv6 has no such table.
+            let Ok(rows) = std::fs::read_to_string(format!("{of}/net/{table}")) else { continue };
+            for row in rows.lines().skip(1) {
+                let fields: Vec<_> = row.split_whitespace().collect();
+                let (local, state, inode) = (fields[1], fields[3], fields[9]);
+                // 0A is LISTEN; a socket of UDP is there for whoever sends.
+                let waits = state == "0A" || table.starts_with("udp");
+                if waits && sockets.contains(&format!("socket:[{inode}]")) {
+                    let port = local.rsplit_once(':').expect("address and port").1;
+                    ports.push(u16::from_str_radix(port, 16).expect("hexadecimal"));
+                }
+            }
+        }
+        ports.sort_unstable();
+        ports
+    }
+
     /// Waits for the end: how it ended, what was left on standard output, and what was left on standard error.
     pub(crate) async fn end(mut self) -> (ExitStatus, String, String) {
         let status = timeout(DEADLINE, self.child.wait()).await.expect("ends in time").expect("was started");

@@ -4,6 +4,7 @@
 mod bench;
 mod config;
 mod console;
+mod guide;
 mod harness;
 mod help;
 mod logs;
