@@ -128,3 +128,68 @@ impl Listener for TcpListener {
         Ok((stream, Peer::at(address)))
     }
 }
+
+/// Who may share a port, and how many connections a backlog is, differs from system to system: this is what Linux does.
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Any free port.
+    const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+    #[test]
+    fn s001_20_21_what_listens_has_the_options_that_were_asked_for() {
+        // What the system says of the first socket: SO_REUSEADDR and SO_REUSEPORT.
+        let table = [
+            (Options::default(), (true, false)),
+            (Options::default().with_reuse_address(false), (false, false)),
+            (Options::default().with_reuse_port(true), (true, true)),
+            (Options::default().with_reuse_address(false).with_reuse_port(true), (false, true)),
+            (Options::default().with_threads(1), (true, false)),
+            (Options::default().with_threads(2), (true, true)),
+            (Options::default().with_threads(2).with_reuse_address(false), (false, true)),
+        ];
+        let says = |socket: &std::net::TcpListener| {
+            let socket = SockRef::from(socket);
+            (socket.reuse_address().expect("an option"), socket.reuse_port().expect("an option"))
+        };
+        for (options, expected) in table {
+            let first = TcpListener::bind_std(ANY, &options).expect("a free port");
+            assert_eq!(says(&first), expected, "{options:?}");
+            let local = first.local_addr().expect("it is bound");
+            match TcpListener::bind_another(local, &options) {
+                Ok(another) => {
+                    assert_eq!(says(&another), (expected.0, true), "{options:?}");
+                    assert!(expected.1, "its port is shared: {options:?}");
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+                    assert!(!expected.1, "its port is its own: {options:?}");
+                }
+            }
+        }
+    }
+
+    /// One connection more is kept than is asked for.
+    #[test]
+    fn s001_20_a_full_backlog_keeps_others_waiting_until_one_is_accepted() {
+        const LONG: Duration = Duration::from_secs(60);
+        let listening = |backlog| {
+            let socket = TcpListener::bind_std(ANY, &Options::default().with_backlog(backlog)).expect("a free port");
+            let address = socket.local_addr().expect("it is bound");
+            (socket, move |limit| TcpStream::connect_timeout(&address, limit))
+        };
+        let (socket, connect) = listening(1);
+        let _kept = [(); 2].map(|()| connect(LONG).expect("there is room"));
+        let late = connect(Duration::from_millis(300)).expect_err("there is no room");
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        let _accepted = socket.accept().expect("one is there");
+        connect(LONG).expect("there is room again");
+
+        let (_socket, connect) = listening(16);
+        let _kept = [(); 12].map(|()| connect(LONG).expect("there is more room"));
+    }
+}

@@ -230,6 +230,24 @@ mod tests {
         socket
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn s001_20_21_what_is_bound_shares_its_port_only_when_asked_to() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        for (options, shares) in [
+            (Options::default(), false),
+            (Options::default().with_threads(1), false),
+            (Options::default().with_threads(2), true),
+            (Options::default().with_reuse_port(true), true),
+        ] {
+            let socket = bind(any, &options).expect("a free port");
+            let socket = SockRef::from(&socket);
+            let says = (socket.reuse_address().expect("an option"), socket.reuse_port().expect("an option"));
+            // On UDP the former would let anybody share it.
+            assert_eq!(says, (false, shares), "{options:?}");
+        }
+    }
+
     /// Systems tell a socket of refused datagrams when it is connected; some tell every socket.
     #[test]
     fn s001_30_an_error_that_icmp_brings_ends_nothing() {
