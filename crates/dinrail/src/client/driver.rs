@@ -48,8 +48,15 @@ pub(super) async fn run<C: Connect>(shared: Arc<Shared>, connector: C, options: 
             let since = tokio::time::Instant::now();
             drive(shared, &mut timer).await;
             // One that nobody has used for a while and that the peer then closes is as good as any. And where nothing is
-            // sent to connect, the next one costs the peer nothing before it is used.
-            let useful = since.elapsed() >= BRIEF || connector.burst() == Burst::EachRead || shared.lock().has_heard();
+            // sent to connect, the next one costs the peer nothing before it is used. Nor was one refused that has been given
+            // up here: a gateway is silent for units that it lacks, and the next call may be for one that it has.
+            let useful = {
+                let core = shared.lock();
+                since.elapsed() >= BRIEF
+                    || connector.burst() == Burst::EachRead
+                    || core.has_heard()
+                    || core.has_given_up()
+            };
             useless = if useful { 0 } else { useless.saturating_add(1) };
         }
         let backoff = match (first, options.reconnect) {

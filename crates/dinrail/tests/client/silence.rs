@@ -1,12 +1,13 @@
 //! A peer that is gone without a word, and options that cannot be.
 
 use std::time::Duration;
+use std::{fmt, io};
 
 use dinrail::client::{Backoff, Options, Retry};
 use dinrail::proto::{FunctionCode, Request};
-use dinrail::transport::{Endpoint, Tcp};
+use dinrail::transport::{Connect, Endpoint, Tcp};
 use dinrail::{Client, Error};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, DuplexStream};
 
 use crate::fake::{self, Peer, pipe};
 
@@ -91,6 +92,46 @@ async fn a_stream_that_cannot_be_made_again_is_kept() {
         peer.send(&asked.registers(0)).await;
     });
     assert_eq!(read.expect("an answer"), [3]);
+}
+
+/// A gateway in memory with one unit, 9, which says nothing for others.
+struct Gateway;
+
+impl fmt::Display for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a gateway in memory")
+    }
+}
+
+impl Connect for Gateway {
+    type Stream = DuplexStream;
+
+    async fn connect(&self) -> io::Result<DuplexStream> {
+        let (ours, theirs) = tokio::io::duplex(1024);
+        tokio::spawn(async move {
+            let mut peer = Peer(theirs);
+            while let Some(asked) = peer.try_asked().await {
+                if asked.unit == 9 {
+                    peer.send(&asked.registers(0)).await;
+                }
+            }
+        });
+        Ok(ours)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn units_that_a_gateway_lacks_are_not_held_against_those_that_it_has() {
+    let options = Options::default().with_timeout(Duration::from_millis(200));
+    let client = Client::connect_with(Gateway, options).await.expect("a connection");
+    for _ in 0..3 {
+        for unit in 20..35 {
+            let error = client.unit(unit).read_holding_registers(0, 1).await.expect_err("nobody there");
+            assert!(error.is_timeout(), "{error}");
+        }
+        assert_eq!(client.unit(9).read_holding_registers(7, 1).await.expect("an answer"), [7]);
+    }
+    assert_eq!(client.stats().reconnects, 15, "a gateway that is gone would look the same");
 }
 
 #[tokio::test]

@@ -42,11 +42,21 @@ impl Silence {
             self.calls += 1;
             self.at = now;
         }
+        self.is_over()
+    }
+
+    /// Whether it has been enough.
+    fn is_over(&self) -> bool {
         self.most.is_some_and(|most| self.calls >= most)
     }
 }
 
 impl Core {
+    /// Whether the connection that has ended was given up here, and not by the peer.
+    pub(in crate::client) fn has_given_up(&self) -> bool {
+        self.silence.is_over()
+    }
+
     /// The connection cannot be made again: whatever happens it is kept.
     pub(in crate::client) fn never_give_up(&mut self) {
         self.silence.most = None;
