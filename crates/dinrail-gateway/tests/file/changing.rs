@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use dinrail_gateway::{NotStarted, Servers};
 
-use crate::harness::{Raw, client, failed_server, plan, start, url};
+use crate::harness::{Raw, Reserved, client, failed_server, plan, start, url};
 
 fn server(name: &str, rest: &str) -> String {
     format!("[[server]]\nname = \"{name}\"\nlisten = \"tcp://127.0.0.1:0\"\n{rest}\n")
@@ -25,15 +25,41 @@ async fn ask(url: String, stop: Arc<AtomicBool>, replies: Arc<AtomicU64>) -> (u6
     (asked, answered)
 }
 
+/// As [`ask`], and connects again when the connection has ended: how many replies came, and how many connections that had been
+/// answered were lost.
+async fn ask_again(url: String, stop: Arc<AtomicBool>, replies: Arc<AtomicU64>) -> (u64, u64) {
+    let (mut answered, mut lost) = (0, 0);
+    while !stop.load(Ordering::SeqCst) {
+        let Some(mut raw) = Raw::try_connect(&url).await else {
+            tokio::task::yield_now().await; // one server has stopped, and the next one is about to listen
+            continue;
+        };
+        let mut here = 0;
+        while !stop.load(Ordering::SeqCst)
+            && let Some(value) = raw.read(here as u16).await
+        {
+            assert_eq!(value, 7, "its values stay, whatever its limits are");
+            here += 1;
+            replies.fetch_add(1, Ordering::SeqCst);
+        }
+        answered += here;
+        lost += u64::from(here > 0 && !stop.load(Ordering::SeqCst));
+    }
+    (answered, lost)
+}
+
 #[tokio::test]
 async fn s004_13_a_reload_under_load_drops_no_connection_and_loses_no_reply() {
+    const ROUNDS: u32 = 20;
+    let place = Reserved::new();
     let text = |round: u32| {
         let same = server("same", "store = { hr = { 0 = 1 } }");
         let data =
             server("data", &format!("store = {{ hr = {{ 0 = {round} }} }}\nread_only = {}", round.is_multiple_of(2)));
         let shared = format!("[store.shared]\nhr = {{ 0 = {round} }}\n") + &server("shared", "store = \"shared\"");
         let comes = if round.is_multiple_of(2) { server("comes", "") } else { String::new() };
-        let restarts = server("restarts", &format!("max_connections = {}", round + 1));
+        let limit = format!("max_connections = {}\nstore = {{ hr = {{ 0 = 7 }} }}", round + 10);
+        let restarts = server("restarts", &limit).replace("tcp://127.0.0.1:0", &place.url);
         [same, data, restarts, comes, shared].concat()
     };
     let mut servers = start(&text(0)).await;
@@ -45,12 +71,17 @@ async fn s004_13_a_reload_under_load_drops_no_connection_and_loses_no_reply() {
             clients.push(tokio::spawn(ask(url(&servers, name), stop.clone(), replies.clone())));
         }
     }
+    let again = Arc::new(AtomicU64::new(0));
+    let restarted = tokio::spawn(ask_again(place.url.clone(), stop.clone(), again.clone()));
     let same = url(&servers, "same");
-    for round in 1..=20 {
+    for round in 1..=ROUNDS {
         // Between any two changes every client has asked, many times over.
-        let until = replies.load(Ordering::SeqCst) + 200;
-        while replies.load(Ordering::SeqCst) < until {
-            tokio::task::yield_now().await;
+        for (replies, more) in [(&replies, 200), (&again, 20)] {
+            let until = replies.load(Ordering::SeqCst) + more;
+            while replies.load(Ordering::SeqCst) < until {
+                assert!(!restarted.is_finished(), "it goes on until it is told to stop");
+                tokio::task::yield_now().await;
+            }
         }
         let changes = servers.change(plan(&text(round))).await.unwrap();
         assert_eq!(changes.changed, ["data".into(), "shared".into()], "{changes}");
@@ -58,6 +89,7 @@ async fn s004_13_a_reload_under_load_drops_no_connection_and_loses_no_reply() {
         assert_eq!((changes.added.len(), changes.removed.len()), if round.is_multiple_of(2) { (1, 0) } else { (0, 1) });
         let mut new = Raw::connect(&url(&servers, "data")).await;
         assert_eq!(new.read(1).await, Some(round as u16));
+        assert_eq!(Raw::connect(&place.url).await.read(1).await, Some(7), "it serves at once when the change is done");
     }
     stop.store(true, Ordering::SeqCst);
     for client in clients {
@@ -65,6 +97,9 @@ async fn s004_13_a_reload_under_load_drops_no_connection_and_loses_no_reply() {
         assert!(asked > 100, "{asked}");
         assert_eq!(asked, answered, "every request was answered, on one connection");
     }
+    let (answered, lost) = restarted.await.unwrap();
+    assert!(answered >= u64::from(ROUNDS) * 20, "{answered}");
+    assert!((1..=u64::from(ROUNDS)).contains(&lost), "a change of a limit costs one connection once: {lost}");
     assert_eq!(url(&servers, "same"), same);
     servers.stop().await;
 }

@@ -9,7 +9,7 @@ use dinrail_gateway::config::Invalid;
 use dinrail_gateway::{NotStarted, Plan, Servers};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Far longer than anything here takes.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -52,8 +52,13 @@ pub(crate) struct Raw(TcpStream);
 
 impl Raw {
     pub(crate) async fn connect(url: &str) -> Self {
+        Self::try_connect(url).await.unwrap()
+    }
+
+    /// `None` when nobody listens.
+    pub(crate) async fn try_connect(url: &str) -> Option<Self> {
         let address: SocketAddr = url.strip_prefix("tcp://").unwrap().parse().unwrap();
-        Self(TcpStream::connect(address).await.unwrap())
+        TcpStream::connect(address).await.ok().map(Self)
     }
 
     /// Reads hr:0; `None` when the connection has ended.
@@ -70,6 +75,23 @@ impl Raw {
     pub(crate) async fn is_closed(&mut self) -> bool {
         let end = tokio::time::timeout(SOON, self.0.read(&mut [0])).await.expect("an end in time");
         matches!(end, Ok(0) | Err(_))
+    }
+}
+
+/// An address for a server of ours, which nobody else is given by chance as long as this lives.
+pub(crate) struct Reserved {
+    _socket: TcpSocket,
+    pub(crate) url: String,
+}
+
+impl Reserved {
+    pub(crate) fn new() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        // With this on both sides a server may bind to the same port: only one of them listens.
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let url = format!("tcp://{}", socket.local_addr().unwrap());
+        Self { _socket: socket, url }
     }
 }
 
