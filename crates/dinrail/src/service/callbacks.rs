@@ -4,7 +4,7 @@ use std::future::{Future, ready};
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::{DataModel, Failure, IntoValues, Peer, Store, Target, Values, ValuesMut};
+use super::{DataModel, Failure, IntoValues, Peer, Store, Target, Values, ValuesMut, model, store};
 use crate::proto::pdu::{Bits, BitsMut, Registers, RegistersMut};
 use crate::proto::{Area, ExceptionCode, UnitId};
 
@@ -99,7 +99,8 @@ where
     Callbacks { on_read, on_write, kinds: PhantomData }
 }
 
-/// A server from one closure that reads; every write is refused with exception 0x01. See [`callbacks`].
+/// A server from one closure that reads; every write is refused with exception 0x01, and the closure is not asked for it.
+/// See [`callbacks`].
 pub fn read_only<R, RM>(on_read: R) -> Callbacks<R, NoWrites, (RM, Sync)>
 where
     R: OnRead<RM>,
@@ -238,6 +239,10 @@ where
 
 /// A closure that can take writes; see [`callbacks`]. `K` tells the kinds apart.
 pub trait OnWrite<K>: Send + std::marker::Sync + 'static {
+    /// Whether it refuses every write, so that FC 22 and 23 are refused before anything is read for them.
+    #[doc(hidden)]
+    const REFUSES: bool = false;
+
     /// Tells the closure.
     fn write(&self, write: Write) -> impl Future<Output = Done> + Send;
 }
@@ -288,6 +293,8 @@ impl WriteNow for NoWrites {
 }
 
 impl OnWrite<Sync> for NoWrites {
+    const REFUSES: bool = true;
+
     fn write(&self, _: Write) -> impl Future<Output = Done> + Send {
         ready(Err(ExceptionCode::IllegalFunction.into()))
     }
@@ -315,6 +322,22 @@ macro_rules! store {
             #[inline]
             fn write_registers(&self, target: Target<'_>, values: Registers<'_>) -> Done {
                 self.on_write.write_now(write_of(target, |write| write.set_registers(values)))
+            }
+
+            fn mask_write(&self, target: Target<'_>, and_mask: u16, or_mask: u16) -> Done {
+                not_refused::<W, Sync>()?;
+                store::mask_write(self, target, and_mask, or_mask)
+            }
+
+            fn read_write_registers(
+                &self,
+                read: Target<'_>,
+                out: &mut RegistersMut<'_>,
+                write: Target<'_>,
+                values: Registers<'_>,
+            ) -> Done {
+                not_refused::<W, Sync>()?;
+                store::read_write_registers(self, read, out, write, values)
             }
         })*
     };
@@ -344,6 +367,22 @@ macro_rules! data_model {
             async fn write_registers(&self, target: Target<'_>, values: Registers<'_>) -> Done {
                 self.on_write.write(write_of(target, |write| write.set_registers(values))).await
             }
+
+            async fn mask_write(&self, target: Target<'_>, and_mask: u16, or_mask: u16) -> Done {
+                not_refused::<W, $write>()?;
+                model::mask_write(self, target, and_mask, or_mask).await
+            }
+
+            async fn read_write_registers(
+                &self,
+                read: Target<'_>,
+                out: &mut RegistersMut<'_>,
+                write: Target<'_>,
+                values: Registers<'_>,
+            ) -> Done {
+                not_refused::<W, $write>()?;
+                model::read_write_registers(self, read, out, write, values).await
+            }
         })*
     };
 }
@@ -353,6 +392,11 @@ data_model! {
     (InPlace, Async): InPlace, Async;
     (Async, Sync): Async, Sync;
     (Async, Async): Async, Async;
+}
+
+/// FC 22 and 23 read as well: where every write is refused, they are before that.
+fn not_refused<W: OnWrite<K>, K>() -> Done {
+    if W::REFUSES { Err(ExceptionCode::IllegalFunction.into()) } else { Ok(()) }
 }
 
 /// Filled in place, and by code that is inlined: the values are too large to be moved about, and a copy of what has

@@ -78,12 +78,7 @@ pub trait DataModel: Send + Sync + 'static {
     ///
     /// As it stands it reads, then writes; a model that others write to as well does both in one step instead.
     fn mask_write(&self, target: Target<'_>, and_mask: u16, or_mask: u16) -> impl Future<Output = Done> + Send {
-        async move {
-            let mut bytes = [0; 2];
-            self.read_registers(target, &mut RegistersMut::over(&mut bytes)).await?;
-            let value = (u16::from_be_bytes(bytes) & and_mask) | (or_mask & !and_mask);
-            self.write_registers(target, Registers::from(&[value][..])).await
-        }
+        mask_write(self, target, and_mask, or_mask)
     }
 
     /// FC 23: writes, then reads.
@@ -97,12 +92,7 @@ pub trait DataModel: Send + Sync + 'static {
         write: Target<'_>,
         values: Registers<'_>,
     ) -> impl Future<Output = Done> + Send {
-        async move {
-            self.read_registers(read, out).await?;
-            self.write_registers(write, values).await?;
-            out.fill_with(|_| 0);
-            self.read_registers(read, out).await
-        }
+        read_write_registers(self, read, out, write, values)
     }
 
     /// FC 24: sets the queue's values, oldest first, and returns how many; `out` holds 31. Reading takes none away.
@@ -149,6 +139,33 @@ pub trait DataModel: Send + Sync + 'static {
     fn answer_now(&self, _call: &mut Call<'_>) -> Option<Reply> {
         None
     }
+}
+
+/// [`DataModel::mask_write`] as it stands.
+pub(super) async fn mask_write<M: DataModel + ?Sized>(
+    model: &M,
+    target: Target<'_>,
+    and_mask: u16,
+    or_mask: u16,
+) -> Done {
+    let mut bytes = [0; 2];
+    model.read_registers(target, &mut RegistersMut::over(&mut bytes)).await?;
+    let value = (u16::from_be_bytes(bytes) & and_mask) | (or_mask & !and_mask);
+    model.write_registers(target, Registers::from(&[value][..])).await
+}
+
+/// [`DataModel::read_write_registers`] as it stands.
+pub(super) async fn read_write_registers<M: DataModel + ?Sized>(
+    model: &M,
+    read: Target<'_>,
+    out: &mut RegistersMut<'_>,
+    write: Target<'_>,
+    values: Registers<'_>,
+) -> Done {
+    model.read_registers(read, out).await?;
+    model.write_registers(write, values).await?;
+    out.fill_with(|_| 0);
+    model.read_registers(read, out).await
 }
 
 fn refuse() -> impl Future<Output = Done> + Send {

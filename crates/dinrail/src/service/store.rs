@@ -33,10 +33,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// FC 22: as [`DataModel::mask_write`].
     fn mask_write(&self, target: Target<'_>, and_mask: u16, or_mask: u16) -> Done {
-        let mut bytes = [0; 2];
-        self.read_registers(target, &mut RegistersMut::over(&mut bytes))?;
-        let value = (u16::from_be_bytes(bytes) & and_mask) | (or_mask & !and_mask);
-        self.write_registers(target, Registers::from(&[value][..]))
+        mask_write(self, target, and_mask, or_mask)
     }
 
     /// FC 23: as [`DataModel::read_write_registers`].
@@ -47,11 +44,30 @@ pub trait Store: Send + Sync + 'static {
         write: Target<'_>,
         values: Registers<'_>,
     ) -> Done {
-        self.read_registers(read, out)?;
-        self.write_registers(write, values)?;
-        out.fill_with(|_| 0);
-        self.read_registers(read, out)
+        read_write_registers(self, read, out, write, values)
     }
+}
+
+/// [`Store::mask_write`] as it stands.
+pub(super) fn mask_write(store: &(impl Store + ?Sized), target: Target<'_>, and_mask: u16, or_mask: u16) -> Done {
+    let mut bytes = [0; 2];
+    store.read_registers(target, &mut RegistersMut::over(&mut bytes))?;
+    let value = (u16::from_be_bytes(bytes) & and_mask) | (or_mask & !and_mask);
+    store.write_registers(target, Registers::from(&[value][..]))
+}
+
+/// [`Store::read_write_registers`] as it stands.
+pub(super) fn read_write_registers(
+    store: &(impl Store + ?Sized),
+    read: Target<'_>,
+    out: &mut RegistersMut<'_>,
+    write: Target<'_>,
+    values: Registers<'_>,
+) -> Done {
+    store.read_registers(read, out)?;
+    store.write_registers(write, values)?;
+    out.fill_with(|_| 0);
+    store.read_registers(read, out)
 }
 
 impl<S: Store> DataModel for S {

@@ -62,10 +62,17 @@ impl Raw {
         (u16::from_be_bytes([header[0], header[1]]), header[6], pdu)
     }
 
-    /// Whether the server closes the connection without another byte.
+    /// Whether the server closes the connection without another byte, in order or by a reset.
     pub(crate) async fn is_closed(&mut self) -> bool {
         let mut byte = [0];
         matches!(soon(self.stream.read(&mut byte)).await, Ok(0) | Err(_))
+    }
+
+    /// Sees the server end the connection in order: no other byte, and no reset.
+    pub(crate) async fn sees_end(&mut self) {
+        let mut byte = [0];
+        let read = soon(self.stream.read(&mut byte)).await;
+        assert_eq!(read.expect("an end in order is no error"), 0, "a byte {byte:02x?} in place of the end");
     }
 
     /// Whether nothing comes for a while.

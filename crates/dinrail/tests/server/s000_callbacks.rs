@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dinrail::server::{MissingUnit, Options};
-use dinrail::service::{Failure, Read, Values, Write, blocking, callbacks, read_only};
+use dinrail::service::{Failure, Read, Values, ValuesMut, Write, blocking, callbacks, read_only};
 use dinrail::{Area, ExceptionCode, Server, Service};
 
-use crate::raw::{Errors, Raw, read, registers, until, write};
+use crate::raw::{Errors, Raw, SOON, read, registers, soon, until, write};
 
 async fn started<S: Service>(service: S) -> (Server<S>, SocketAddr) {
     let server = Server::tcp("127.0.0.1:0", service);
@@ -134,6 +134,50 @@ async fn s000_3_callbacks_may_be_plain_async_blocking_functions_or_closures() {
     check("a boxed future", callbacks(|read: Read| Box::pin(answer_later(read)), |_: Write| Ok(()))).await;
     check("blocking", callbacks(blocking(answer), blocking(|_: Write| Ok(())))).await;
     check("mixed", callbacks(answer, |_: Write| async { Ok(()) })).await;
+}
+
+/// The test, the server and both masters have one thread: were the callback to run on it, nothing could free it.
+#[tokio::test]
+async fn s000_3_a_callback_that_blocks_holds_up_its_own_master_only() {
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let (free, is_freed) = std::sync::mpsc::channel::<u16>();
+    let (begun, is_freed) = (Mutex::new(Some(begun)), Mutex::new(is_freed));
+    let service = callbacks(
+        blocking(move |read: Read| match read.address {
+            7 => {
+                let begun = begun.lock().unwrap().take().expect("7 is read once");
+                begun.send(std::thread::current().id()).expect("the test lives");
+                Ok(vec![is_freed.lock().unwrap().recv_timeout(SOON)?; read.count.into()])
+            }
+            8 => panic!("a buggy driver"),
+            9 => Err(ExceptionCode::ServerDeviceBusy.into()),
+            address => Ok(vec![address; read.count.into()]),
+        }),
+        blocking(|write: Write| if write.address == 8 { panic!("a buggy driver") } else { Ok(()) }),
+    );
+    let errors = Errors::default();
+    let _guard = tracing::subscriber::set_default(errors.clone());
+    let (_server, address) = started(service).await;
+    let (mut held, mut other) = (Raw::connect(address).await, Raw::connect(address).await);
+    held.send(&crate::raw::frame(1, 1, &read(3, 7, 1))).await;
+    let thread = soon(has_begun).await.expect("it is called");
+    assert_ne!(thread, std::thread::current().id(), "the thread that serves");
+
+    for address in 20..30 {
+        assert_eq!(registers(&other.ask(&read(3, address, 1)).await), [address], "the other master does not wait");
+    }
+    assert_eq!(other.ask(&[6, 0, 1, 0, 2]).await, [6, 0, 1, 0, 2]);
+    assert!(held.is_silent().await, "it is not answered yet");
+    free.send(77).expect("the callback waits");
+    let (transaction, _, reply) = held.reply().await;
+    assert_eq!((transaction, registers(&reply)), (1, vec![77]));
+
+    assert_eq!(held.ask(&read(3, 9, 1)).await, [0x83, 6]);
+    assert_eq!(errors.count(), 0, "{}", errors.text());
+    assert_eq!(held.ask(&read(3, 8, 1)).await, [0x83, 4], "a panic");
+    assert_eq!(held.ask(&[6, 0, 8, 0, 2]).await, [0x86, 4], "a panic");
+    assert_eq!(errors.count(), 2, "{}", errors.text());
+    assert_eq!(registers(&held.ask(&read(3, 20, 1)).await), [20], "the connection stays usable");
 }
 
 #[tokio::test]
@@ -290,6 +334,44 @@ async fn s000_13_no_writer_is_0x01_other_units_are_0x0b_and_nonsense_options_are
         Server::tcp("127.0.0.1:0", read_only(answer)).with_options(Options::default().with_max_connections(0usize));
     let error = server.start().await.expect_err("no connection at all is no server");
     assert!(error.to_string().contains("max_connections"), "{error}");
+}
+
+#[tokio::test]
+async fn s000_13_without_a_writer_nothing_is_read_for_a_write_either() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let failing = |calls: &Arc<AtomicUsize>| {
+        let calls = calls.clone();
+        move |_: Read| {
+            calls.fetch_add(1, Ordering::SeqCst);
+            Err::<Vec<u16>, _>(Failure::from(ExceptionCode::ServerDeviceBusy))
+        }
+    };
+    let (plain, later, in_place, blocked) = (failing(&calls), failing(&calls), failing(&calls), failing(&calls));
+    let services = [
+        read_only(plain).boxed(),
+        read_only(move |read: Read| std::future::ready(later(read))).boxed(),
+        read_only(move |read: Read, out: &mut ValuesMut<'_>| in_place(read).and_then(|values| out.set(&values)))
+            .boxed(),
+        read_only(blocking(blocked)).boxed(),
+    ];
+    let writes: [&[u8]; 6] = [
+        &[5, 0, 1, 0xFF, 0],
+        &[6, 0, 1, 0, 9],
+        &[15, 0, 1, 0, 3, 1, 0b101],
+        &[16, 0, 1, 0, 1, 2, 0, 9],
+        &[22, 0, 1, 0, 0xF2, 0, 0x25],
+        &[23, 0, 3, 0, 2, 0, 1, 0, 1, 2, 0, 9],
+    ];
+    for service in services {
+        let (_server, address) = started(service).await;
+        let mut master = Raw::connect(address).await;
+        for write in writes {
+            assert_eq!(master.ask(write).await, [write[0] | 0x80, 1]);
+        }
+        assert_eq!(calls.swap(0, Ordering::SeqCst), 0, "it was asked to read for a write");
+        assert_eq!(master.ask(&read(3, 1, 1)).await, [0x83, 6]);
+        assert_eq!(calls.swap(0, Ordering::SeqCst), 1);
+    }
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ async fn s000_9_start_stop_restart_and_what_is_told_meanwhile() {
     assert!(!server.is_running());
     assert_eq!(server.active_connections(), 0);
     for master in &mut masters {
-        assert!(master.is_closed().await, "a stop is seen as the end of the connection");
+        master.sees_end().await;
     }
     assert_eq!(soon(server.stop()).await, dinrail::server::Report::default(), "stopping twice changes nothing");
 
@@ -60,12 +60,16 @@ async fn s000_9_a_graceful_stop_answers_what_is_in_flight_and_cuts_off_what_take
 
     let began = Instant::now();
     let stop = server.stop_within(Duration::from_millis(500));
-    let answered = async { (quick.reply().await, idle.is_closed().await, quick.is_closed().await) };
-    let (report, ((transaction, _, reply), idle_closed, quick_closed)) = tokio::join!(stop, answered);
+    let answered = async {
+        let reply = quick.reply().await;
+        idle.sees_end().await;
+        quick.sees_end().await;
+        reply
+    };
+    let (report, (transaction, _, reply)) = tokio::join!(stop, answered);
     assert_eq!((transaction, registers(&reply)), (1, vec![150]), "in flight, so answered");
-    assert!(idle_closed && quick_closed);
     assert_eq!((report.drained, report.aborted), (2, 1));
-    assert!(slow.is_closed().await);
+    slow.sees_end().await;
     assert!(began.elapsed() < Duration::from_secs(3));
     tokio::net::TcpListener::bind(address).await.expect("the port is free when stop returns");
 }
@@ -175,7 +179,8 @@ async fn s000_12_masters_by_the_dozen_get_their_own_answers_and_leave_nothing_be
     let answered: usize = masters.join_all().await.into_iter().sum();
     let _ = std::panic::take_hook();
     assert_eq!(calls.load(Ordering::Relaxed), 32 * 200);
-    assert!(answered > 32 * 200 / 2);
+    let due = (0..32 * 200).filter(|number| !matches!(number % 7, 1 | 2)).count();
+    assert_eq!((answered, due), (4571, 4571), "each call that does not fail is answered with what was asked");
     until("all connections are released", || server.active_connections() == 0).await;
     assert!(server.is_running());
 }
@@ -196,7 +201,7 @@ async fn s000_9_a_server_on_its_own_threads_shares_its_port_and_its_store() {
     let report = soon(server.stop()).await;
     assert_eq!(report.drained, 20);
     for master in &mut masters {
-        assert!(master.is_closed().await);
+        master.sees_end().await;
     }
     let again = Server::tcp(address, memory);
     again.start().await.expect("every thread has let go of the port");
