@@ -5,6 +5,7 @@
 mod accepting;
 mod hostile;
 mod limits;
+mod lost;
 mod models;
 mod on_threads;
 mod raw;

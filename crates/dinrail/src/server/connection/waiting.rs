@@ -31,6 +31,7 @@ pub(super) async fn serve<S: Service>(line: &mut Line<impl Stream>, service: &Ar
         first_was_asked: true,
         unframeable: None,
         peer_closed: false,
+        lost: None,
         exchanges: VecDeque::new(),
         replies: Vec::new(),
         sent: 0,
@@ -53,6 +54,8 @@ struct Progress {
     unframeable: Option<u16>,
     /// The peer sends no more, but may still want its replies.
     peer_closed: bool,
+    /// The peer is gone; what was begun for it is finished all the same.
+    lost: Option<End>,
     /// Requests that are being worked on, and those answered behind one that is.
     exchanges: VecDeque<Exchange>,
     /// Replies that are ready; the first `sent` bytes of them are sent.
@@ -89,16 +92,25 @@ impl Progress {
         loop {
             self.begin(line, service);
             self.work(cx, line);
+            if self.lost.is_some() {
+                self.replies.clear();
+                return self.lost.take_if(|_| self.exchanges.is_empty()).map_or(Poll::Pending, Poll::Ready);
+            }
             if !self.replies.is_empty() {
                 if !std::mem::replace(&mut self.sending, true) {
                     line.tell_sending(&self.replies);
                 }
                 match ready!(line.poll_send(cx, &self.replies, &mut self.sent)) {
                     Ok(()) => {}
-                    Err(end) => return Poll::Ready(end),
+                    Err(end) => self.lost = Some(end),
                 }
                 self.replies.clear();
                 (self.sent, self.sending) = (0, false);
+                if self.lost.is_some() {
+                    // At work, and not waiting for the peer any more.
+                    line.known.entry.sent();
+                    continue;
+                }
                 // What became ready meanwhile is next; nothing else would wake this for it.
                 if let Some(Exchange::Done(_)) = self.exchanges.front() {
                     continue;
@@ -132,7 +144,7 @@ impl Progress {
                 return Poll::Pending;
             }
             if let Err(end) = ready!(self.poll_read(cx, line)) {
-                return Poll::Ready(end);
+                self.lost = Some(end);
             }
         }
     }
@@ -140,7 +152,10 @@ impl Progress {
     /// Begins whole requests, as many as may be worked on at once.
     fn begin<S: Service>(&mut self, line: &Line<impl Stream>, service: &Arc<S>) {
         let mut used = 0;
-        while self.exchanges.len() < line.known.shared.options.concurrency && self.unframeable.is_none() {
+        while self.exchanges.len() < line.known.shared.options.concurrency
+            && self.unframeable.is_none()
+            && self.lost.is_none()
+        {
             match adu::decode_mbap(&self.bytes[used..]) {
                 Decoded::Frame { adu, length } => {
                     used += length;
