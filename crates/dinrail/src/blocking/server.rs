@@ -76,7 +76,8 @@ impl<S: Service, M: Medium> Server<S, M> {
     /// Starts, and waits until it is stopped from another thread.
     ///
     /// # Errors
-    /// As [`start`](Self::start), and [`Error::AlreadyServing`] while another thread serves it.
+    /// As [`start`](Self::start); [`Error::AlreadyServing`] while another thread serves it; [`Error::Gone`] when its serial
+    /// port is gone, and it is not to [wait for it](Options::reconnect).
     pub fn serve(&self) -> Result<(), Error> {
         wait(handle()?, self.inner.serve())
     }

@@ -24,7 +24,7 @@ type Change = dyn Fn(Direction, &mut Vec<u8>) + Send + Sync;
 /// to go on, which may be nothing.
 ///
 /// ```
-/// # async fn run() -> Result<(), dinrail::Error> {
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// use dinrail::Client;
 /// use dinrail::transport::{Direction, Rewrite, Tcp};
 ///
