@@ -238,8 +238,9 @@ async fn s001_30_a_server_that_is_not_to_wait_ends_with_its_port_and_says_so() {
             assert!(error.to_string().starts_with(&format!("{url} is gone, and the server has ended;")), "{error}");
         };
         server.start().await.expect("the port opens");
-        drop(socat);
-        let served = tokio::time::timeout(LONG, server.serve()).await.expect("it ends");
+        // It is served first, and only then the port goes.
+        let (served, ()) = tokio::join!(tokio::time::timeout(LONG, server.serve()), async { drop(socat) });
+        let served = served.expect("it ends");
         gone(served.expect_err("its port is gone"));
         assert!(!server.is_running());
         assert_eq!((server.local_addr().map(|port| port.to_string()), server.active_connections()), (None, 0));
@@ -250,8 +251,9 @@ async fn s001_30_a_server_that_is_not_to_wait_ends_with_its_port_and_says_so() {
         socat.ready().await;
         server.start().await.expect("the port is back");
         assert!(server.is_running());
-        drop(socat);
-        let served = tokio::time::timeout(LONG, server.serve_until(std::future::pending())).await.expect("it ends");
+        let for_ever = server.serve_until(std::future::pending());
+        let (served, ()) = tokio::join!(tokio::time::timeout(LONG, for_ever), async { drop(socat) });
+        let served = served.expect("it ends");
         gone(served.expect_err("its port is gone"));
         let socat = Socat::start(&directory);
         socat.ready().await;
