@@ -17,6 +17,7 @@
 
 mod accept;
 mod connection;
+mod counters;
 mod descriptors;
 mod diagnostics;
 mod entry;
@@ -50,6 +51,7 @@ use tracing::info;
 
 use self::accept::{Listening, Tasks};
 use self::connection::Known;
+pub use self::counters::Statistics;
 pub use self::diagnostics::{Diagnostics, DiagnosticsMode};
 use self::entry::Keeper;
 pub use self::hooks::Hooks;
@@ -59,8 +61,8 @@ pub use self::medium::{Medium, Network};
 pub use self::metrics::{DURATION_BOUNDS, LineError, Measured, Metrics, Outcome};
 pub use self::options::{MissingUnit, Options, WhenFull};
 use self::run::{Ends, Running, Serving, lock};
+pub use self::shared::Report;
 use self::shared::Shared;
-pub use self::shared::{Report, Statistics};
 use crate::Error;
 use crate::service::{Peer, Service};
 use crate::transport::{Burst, Listener, Stream};

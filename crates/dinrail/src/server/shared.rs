@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tracing::{debug, error, info, warn};
 
+use super::counters::{Counters, Statistics};
 use super::diagnostics::{Diagnostics, DiagnosticsMode};
 use super::entry::Entry;
 use super::hooks::Hooks;
@@ -56,37 +57,6 @@ struct Table {
     connections: HashMap<u64, Arc<Entry>>,
     /// Accept loops that are running.
     listeners: usize,
-}
-
-#[derive(Default)]
-pub(super) struct Counters {
-    accepted: AtomicU64,
-    refused: AtomicU64,
-    evicted: AtomicU64,
-    requests: AtomicU64,
-    exceptions: AtomicU64,
-    discarded: AtomicU64,
-    handshakes_failed: AtomicU64,
-}
-
-/// What a server has done since it was started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Statistics {
-    /// Connections accepted.
-    pub accepted: u64,
-    /// Connections closed at once: not on the list of allowed addresses, or one too many.
-    pub refused: u64,
-    /// Connections closed because they were idle for too long, or the longest idle when room was needed.
-    pub evicted: u64,
-    /// Requests answered or silently dropped.
-    pub requests: u64,
-    /// Requests answered with an exception.
-    pub exceptions: u64,
-    /// Datagrams that held something else than requests: broken, cut, replies, of another protocol (UDP).
-    pub discarded: u64,
-    /// Connections closed because their TLS handshake failed, or was not done in time.
-    pub handshakes_failed: u64,
 }
 
 /// How a stop went.
@@ -374,12 +344,7 @@ impl Shared {
     }
 
     pub(super) fn statistics(&self) -> Statistics {
-        let Counters { accepted, refused, evicted, requests, exceptions, discarded, handshakes_failed } =
-            &self.counters;
-        let [accepted, refused, evicted, requests, exceptions, discarded, handshakes_failed] =
-            [accepted, refused, evicted, requests, exceptions, discarded, handshakes_failed]
-                .map(|counter| counter.load(Ordering::Relaxed));
-        Statistics { accepted, refused, evicted, requests, exceptions, discarded, handshakes_failed }
+        self.counters.statistics()
     }
 
     #[cfg(feature = "tls")]
