@@ -71,7 +71,7 @@ async fn s004_13_a_file_is_served_until_sigterm() {
 #[tokio::test]
 async fn s004_13_sigterm_drains_what_was_taken_and_exits_with_0() {
     // What one read takes; and so much that a good part of the replies is still the server's to send, and requests are left.
-    for (asked, rest) in [(1000, ""), (1000, "threads = 1\n"), (60_000, "")] {
+    for (asked, rest) in [(1000, ""), (1000, "threads = 1\n"), (60_000, ""), (60_000, "threads = 1\n")] {
         let values: Vec<_> = (0..225).map(|value| value.to_string()).collect();
         let store = format!("grace = \"90s\"\n{rest}store = {{ hr = {{ 0 = [{}] }} }}", values.join(", "));
         let file = File::new(&server("a", &store));

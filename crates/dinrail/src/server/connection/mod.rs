@@ -110,30 +110,34 @@ impl<T: Stream> Line<T> {
     /// Closes the connection, so that the replies it was sent arrive.
     async fn part(mut self, end: End) {
         self.known.log(&end);
-        if matches!(end, End::Stop) && self.asks_more() {
-            let grace = self.known.shared.options.grace;
-            // Apart from the connection, so that one that serves stays small. What goes wrong now is of no use to anybody.
-            let _ = Box::pin(timeout(grace, self.hear_out())).await;
+        if self.is_to_hear_out(&end) {
+            // Apart from the connection, so that one that serves stays small.
+            Box::pin(self.hear_out()).await;
         }
     }
 
-    /// Whether the peer has sent more than was taken.
+    /// Whether the peer has sent more than was taken when the server stops. A socket that is closed while bytes of the peer
+    /// are unread is reset, and the system throws away the replies that the peer has not read yet (RFC 2525, 2.17).
     #[cold]
-    fn asks_more(&mut self) -> bool {
+    pub(super) fn is_to_hear_out(&mut self, end: &End) -> bool {
         let mut byte = [0];
         let mut buffer = ReadBuf::new(&mut byte);
-        let polled = Pin::new(&mut self.io).poll_read(&mut Context::from_waker(Waker::noop()), &mut buffer);
-        polled.is_ready() && !buffer.filled().is_empty()
+        let cx = &mut Context::from_waker(Waker::noop());
+        matches!(end, End::Stop)
+            && Pin::new(&mut self.io).poll_read(cx, &mut buffer).is_ready()
+            && !buffer.filled().is_empty()
     }
 
-    /// Says that there are no more replies, and lets the peer finish. A socket that is closed while bytes of the peer are
-    /// unread, or that is sent more later, is reset, and the system throws away the replies that the peer has not read yet
-    /// (RFC 2525, 2.17).
-    async fn hear_out(mut self) -> io::Result<()> {
-        self.io.shutdown().await?;
-        let mut nothing = [0; 1024];
-        while self.io.read(&mut nothing).await? > 0 {}
-        Ok(())
+    /// Says that there are no more replies, and lets the peer finish, for as long as a stop may take.
+    pub(super) async fn hear_out(mut self) {
+        let hear_out = async {
+            self.io.shutdown().await?;
+            let mut nothing = [0; 1024];
+            while self.io.read(&mut nothing).await? > 0 {}
+            io::Result::Ok(())
+        };
+        // What goes wrong now is of no use to anybody.
+        let _ = timeout(self.known.shared.options.grace, hear_out).await;
     }
 
     /// Reads into `scratch`, behind the bytes that were `kept`. It goes back to the thread when no bytes are there.

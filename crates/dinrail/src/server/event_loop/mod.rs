@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use mio::{Events, Interest, Token};
 use slab::Slab;
+use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tracing::error;
 
@@ -143,21 +144,35 @@ impl<S: Service> Loop<S> {
             Poll::Pending if line.io.turn == 0 => again.push(key),
             Poll::Pending => {}
             Poll::Ready(Left::Ended(end)) => {
+                let (mut line, _) = self.connections.remove(key);
                 line.known.log(&end);
-                drop(self.connections.remove(key));
-            }
-            Poll::Ready(Left::Slow(batch)) => {
-                let (Line { io, known }, _) = self.connections.remove(key);
-                let entry = known.entry.clone();
-                match io.into_runtime(&self.poll) {
-                    Ok(io) => {
-                        let line = Line { io, known };
-                        let task = self.runtime.spawn(connection::run_waiting(line, self.service.clone(), batch));
-                        entry.set_keeper(Keeper::Task(task.abort_handle()));
-                    }
-                    Err(error) => known.log(&error.into()),
+                // It may have had its turn.
+                line.io.turn = TURN;
+                if line.is_to_hear_out(&end) {
+                    self.hand_over(line, Line::hear_out);
                 }
             }
+            Poll::Ready(Left::Slow(batch)) => {
+                let (line, _) = self.connections.remove(key);
+                let service = self.service.clone();
+                self.hand_over(line, |line| connection::run_waiting(line, service, batch));
+            }
+        }
+    }
+
+    /// Lets the runtime go on with a connection.
+    fn hand_over<F>(&self, line: Line<Socket>, go_on: impl FnOnce(Line<TcpStream>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Line { io, known } = line;
+        let entry = known.entry.clone();
+        match io.into_runtime(&self.poll) {
+            Ok(io) => {
+                let task = self.runtime.spawn(go_on(Line { io, known }));
+                entry.set_keeper(Keeper::Task(task.abort_handle()));
+            }
+            Err(error) => known.log(&error.into()),
         }
     }
 
