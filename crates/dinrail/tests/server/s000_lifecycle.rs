@@ -1,7 +1,7 @@
 //! Document 000: starting, stopping, and never dying.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use dinrail::server::{Options, serve_listener};
@@ -217,14 +217,19 @@ async fn who_starts_it_at_the_same_time_starts_it_once() {
 
 #[tokio::test]
 async fn the_grace_time_holds_when_nobody_waits_for_the_stop_any_more() {
-    let service = || read_only(|_: Read| std::future::pending::<Result<Vec<u16>, dinrail::service::Failure>>());
     for threads in [None, Some(1)] {
+        let asked = Arc::new(AtomicBool::new(false));
+        let told = asked.clone();
+        let service = read_only(move |_: Read| {
+            told.store(true, Ordering::Relaxed);
+            std::future::pending::<Result<Vec<u16>, dinrail::service::Failure>>()
+        });
         let options = Options::default().with_request_deadline(None).with_threads(threads);
-        let server = Server::tcp("127.0.0.1:0", service()).with_options(options);
+        let server = Server::tcp("127.0.0.1:0", service).with_options(options);
         let address = server.start().await.unwrap();
         let mut master = Raw::connect(address).await;
         master.send(&crate::raw::frame(1, 1, &read(3, 0, 1))).await;
-        until("the connection is there", || server.active_connections() == 1).await;
+        until("it is asked", || asked.load(Ordering::Relaxed)).await;
         // Long enough for the stop to begin, and much shorter than the grace time.
         let stop = server.stop_within(Duration::from_millis(100));
         assert!(tokio::time::timeout(Duration::from_millis(5), stop).await.is_err(), "a request is being worked on");
