@@ -35,9 +35,9 @@ interop() {
 gate() {
     local benches="cargo run --quiet --release --locked --manifest-path benches/Cargo.toml --"
     local count="$benches instructions"
-    $count --servers dinrail --limit-fc3x10 750 --limit-fc3x125 860 \
+    $count --servers dinrail --limit-fc3x10 760 --limit-fc3x125 870 \
         --clients dinrail --limit-client-1 2580 --limit-client-100 1705
-    $count --servers dinrail-runtime --limit-fc3x10 1550 --limit-fc3x125 1690
+    $count --servers dinrail-runtime --limit-fc3x10 1600 --limit-fc3x125 1700
     # A time, but one with room: some 6 ms on an idle machine.
     $benches toolbox --limit-plan-ms 100
 }
